@@ -5,13 +5,13 @@ use pdl_cohort::case_row::{self, CaseRow};
 use pdl_curriculum::audit::Audit;
 use pdl_curriculum::manifest::{self, ManifestInfo, ManifestRow};
 use pdl_curriculum::results::{self, ResultRow};
+use pdl_prepare::failure::Failure;
 use pdl_prepare::fingerprint::Fingerprint;
 use pdl_prepare::plan::Plan;
-use pdl_prepare::prepare::{self, Failure, PreparedRow};
+use pdl_prepare::prepared_row::{self, PreparedRow};
 use pdl_similarity::metrics::Metric;
 use pdl_similarity::pairs::{self, PairRow};
 use schemars::{Schema, schema_for};
-use serde_json::Value;
 
 fn all() -> Vec<(&'static str, Schema)> {
     vec![
@@ -31,33 +31,20 @@ fn all() -> Vec<(&'static str, Schema)> {
 #[test]
 fn schemas_are_those_of_the_types() {
     for (name, schema) in all() {
-        let path = pdl_tests::root().join(format!("schemas/{name}.schema.json"));
-        let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
-        if std::env::var_os("PDL_UPDATE_SCHEMAS").is_some() {
-            std::fs::write(&path, &text).unwrap();
-        }
-        let kept = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(kept == text, "schemas/{name}.schema.json is not that of its type: run `just schemas`");
+        pdl_tests::check_schema(name, &schema);
     }
 }
 
-/// A row's schema names just the columns of its table, in their order.
 #[test]
 fn rows_and_columns_agree() {
     let tables = [
         ("cases", schema_for!(CaseRow), case_row::schema()),
         ("manifest", schema_for!(ManifestRow), manifest::schema()),
         ("pairs", schema_for!(PairRow), pairs::schema(Metric::USUAL.map(Metric::column))),
-        ("prepared", schema_for!(PreparedRow), prepare::schema()),
+        ("prepared", schema_for!(PreparedRow), prepared_row::schema()),
         ("results", schema_for!(ResultRow), results::schema()),
     ];
     for (name, row, table) in tables {
-        let row: Value = row.into();
-        let mut fields: Vec<&str> =
-            row["properties"].as_object().unwrap().keys().map(String::as_str).collect();
-        let mut columns: Vec<&str> = table.fields().iter().map(|field| field.name().as_str()).collect();
-        fields.sort_unstable();
-        columns.sort_unstable();
-        assert_eq!(fields, columns, "{name}");
+        pdl_tests::check_columns(name, row, &table);
     }
 }

@@ -275,6 +275,16 @@ fn the_samples_raise_no_alarm() {
     }
 }
 
+/// Two patients of the sample have an SSIM of 0.965 at this size, and 0.847 at 64 voxels a side.
+#[test]
+fn small_proxies_join_no_two_patients() {
+    let (sample, out) = (pdl_tests::sample("ct"), folder());
+    let flags = ["--proxy-size", "32", "--metrics", "ssim", "--no-report"];
+    let (code, told) = curated_with_code(&sample, out.path(), &flags);
+    assert!(code == 0 && told.contains("[coarse-proxies]") && !told.contains("they are merged"), "{told}");
+    assert!(audit_of(out.path()).links.is_empty() && !out.path().join("same-patient.csv").exists());
+}
+
 /// The table of the hippocampus cohort with absolute paths; `patients` names the columns besides
 /// image and label.
 fn hippocampus_table(cohort: &Path, path: &Path, patients: bool, more: &str) {

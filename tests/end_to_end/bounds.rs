@@ -154,7 +154,7 @@ fn one_bad_case_of_every_format_is_rejected_by_name_and_the_others_go_on() {
     let first_look = folder();
     run_ok(&["init", from, "--out", first_look.path().to_str().unwrap(), LIMIT]);
     run_ok(&["prepare", to, "--proxy-size", "16", LIMIT]);
-    assert_eq!(pdl_prepare::prepare::read(out.path()).unwrap().len(), 4);
+    assert_eq!(pdl_prepare::prepared_row::read(out.path()).unwrap().len(), 4);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use pdl_io::{nifti, read_image, read_labels};
 use pdl_prepare::normalise::Normalisation;
 use pdl_prepare::parameters::PrepareParameters;
 use pdl_prepare::proxies::Proxies;
-use pdl_prepare::{prepare, remote_worker};
+use pdl_prepare::{plan, prepare, remote_worker};
 use pdl_similarity::metrics::{Metric, PairColumn};
 use pdl_similarity::pairs::Pairs;
 use pdl_store::journal::HashCheck;
@@ -89,9 +89,9 @@ fn both_channels_go_from_the_files_to_the_manifest_each_by_its_own_modality() {
             row.channels.iter().map(|channel| (channel.name.as_str(), channel.modality)).collect();
         assert_eq!(channels, [("CT", Modality::CT), ("PET", Modality::PT)]);
         assert_eq!((&row.image, &row.image_blake3), (&row.channels[0].image, &row.channels[0].image_blake3));
-        assert!(row.channels[1].intensity_max > 400.0 && row.channels[1].voxel_type == "float32");
+        assert!(row.channels[1].intensities.max > 400.0 && row.channels[1].voxel_type == "float32");
     }
-    let plan = prepare::read_plan(out.path()).unwrap();
+    let plan = plan::read(out.path()).unwrap();
     assert!(matches!(plan.normalisation, Normalisation::CohortForeground { .. }));
     assert!(matches!(plan.further_channels[0].normalisation, Normalisation::ImageZScore { .. }));
 
@@ -301,7 +301,8 @@ fn a_file_of_as_many_volumes_as_dataset_json_names_channels_is_a_case_of_these()
     assert!(shown[0].ends_with("p1.nii#0") && shown[1].ends_with("p1.nii#1"), "{shown:?}");
     assert!(cases.rows[0].is_usable(), "{:?}", cases.rows[0].findings);
     assert!(
-        cases.rows[0].channels[0].intensity_min < -900.0 && cases.rows[0].channels[1].intensity_min >= 100.0
+        cases.rows[0].channels[0].intensities.min < -900.0
+            && cases.rows[0].channels[1].intensities.min >= 100.0
     );
     let refused = &cases.rows[2].findings[0];
     assert_eq!(refused.code, Code::MissingChannel);

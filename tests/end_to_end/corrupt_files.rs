@@ -80,7 +80,7 @@ fn bad_cases_are_listed_and_stop_nothing() {
     }
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.contains("6 CT cases of 6 patients") && said.contains("1 unlabelled, 6 rejected"), "{said}");
-    let prepared = pdl_prepare::prepare::read(out.path()).unwrap();
+    let prepared = pdl_prepare::prepared_row::read(out.path()).unwrap();
     assert_eq!(prepared.len(), 6);
     let (status, found) = codes(out.path(), "no_label");
     assert!(status == Status::Unlabelled && found.contains(&"no-label".to_owned()), "{status:?} {found:?}");
@@ -210,7 +210,7 @@ fn a_case_that_vanishes_after_indexing_is_reported_and_the_rest_goes_on() {
     let output = run(&["prepare", out_text, "--proxy-size", "16"]);
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && errors.contains("failed: ct_02"), "{errors}");
-    assert_eq!(pdl_prepare::prepare::read(out.path()).unwrap().len(), 5);
+    assert_eq!(pdl_prepare::prepared_row::read(out.path()).unwrap().len(), 5);
     assert!(fs::read_to_string(out.path().join("failures.json")).unwrap().contains("ct_02"));
     run_ok(&["compare", out_text]);
     run_ok(&["rank", out_text]);
@@ -228,7 +228,7 @@ fn a_repaired_case_joins() {
     fs::write(&path, &bytes).unwrap();
     curate(cohort.path(), out.path(), &["--proxy-size", "16"]);
     assert_eq!(codes(out.path(), "ct_03").0, Status::Ok);
-    assert_eq!(pdl_prepare::prepare::read(out.path()).unwrap().len(), 6);
+    assert_eq!(pdl_prepare::prepared_row::read(out.path()).unwrap().len(), 6);
 }
 
 #[test]

@@ -8,7 +8,8 @@ use std::time::SystemTime;
 use pdl_cohort::cases::Cases;
 use pdl_io::nifti;
 use pdl_prepare::crop::Crop;
-use pdl_prepare::prepare::{self, PreparedRow};
+use pdl_prepare::plan;
+use pdl_prepare::prepared_row::{self, PreparedRow};
 use pdl_prepare::proxies::Proxies;
 use pdl_volume::{Affine, Grid, LabelMap, Orientation, Volume, VoxelBox};
 
@@ -61,7 +62,7 @@ fn prepared(out: &Path, flags: &[&str]) -> (Vec<PreparedRow>, String) {
     let output = pdl_tests::run(&words);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{said}");
-    (prepare::read(out).unwrap(), said)
+    (prepared_row::read(out).unwrap(), said)
 }
 
 /// A prepared label map on the stored grid in RAS+ order: each of its voxels is 2 x 2 x 2 stored
@@ -112,7 +113,7 @@ fn a_body_is_cropped_to_and_its_labels_come_back_where_they_were() {
     assert!(air(&out).iter().all(|voxels| *voxels > 100));
 
     let (rows, said) = prepared(&out, &["--crop", "body"]);
-    assert_eq!(prepare::read_plan(&out).unwrap().crop, Crop::Body);
+    assert_eq!(plan::read(&out).unwrap().crop, Crop::Body);
     assert!(said.contains("in 1 of 5 cases labels extend beyond the box"), "{said}");
     assert!(said.contains("[crop-extended]"), "{said}");
     for (case, row) in rows.iter().enumerate() {
@@ -154,7 +155,7 @@ fn a_field_of_view_is_taken_and_recorded() {
     let flags = ["--crop", "body", "--grid", "fov", "--field-of-view", "16,16,16"];
     let (_, said) = prepared(&out, &flags);
     assert!(said.contains("are padding"), "bodies are shorter: {said}");
-    assert_eq!(prepare::read_plan(&out).unwrap().proxies.fov_mm, Some([16.0; 3]));
+    assert_eq!(plan::read(&out).unwrap().proxies.fov_mm, Some([16.0; 3]));
     // 12 x 16 x 14 mm in cells of 2 mm, each body in the middle: a cell is padding on both sides of
     // x.
     let proxies = Proxies::open(&out).unwrap();

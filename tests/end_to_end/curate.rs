@@ -175,7 +175,7 @@ fn an_edited_plan_is_kept_or_refused_and_never_silently_replaced() {
     plan["spacing_mm"] = serde_json::json!([9.0, 9.0, 9.0]);
     std::fs::write(&path, serde_json::to_vec_pretty(&plan).unwrap()).unwrap();
     let spacing = || {
-        let rows = pdl_prepare::prepare::read(out.path()).unwrap();
+        let rows = pdl_prepare::prepared_row::read(out.path()).unwrap();
         rows[0].spacing_mm.clone()
     };
 

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pdl_prepare::prepare;
+use pdl_prepare::prepared_row::{self, PreparedRow};
 use pdl_store::table;
 use pdl_tests::{files, pdl, run, run_ok};
 use serde_json::{Value, json};
@@ -20,8 +20,6 @@ fn places(root: &Path) -> (PathBuf, PathBuf) {
     let (cohort, out) = (root.join("cohort"), root.join("out"));
     fs::create_dir(&cohort).unwrap();
     cohort_of(&cohort, 0..8);
-    fs::create_dir(&out).unwrap();
-    fs::write(out.join("pdl.toml"), "[audit]\nduplicate_ssim = 1.0\n").unwrap();
     curate(&cohort, &out, &["--proxy-size", "16", "--no-report"]);
     (cohort, out)
 }
@@ -197,22 +195,23 @@ fn every_byte_of_the_footer_of_proxies_may_be_another() {
 fn tables_that_cannot_be_are_refused() {
     let root = folder();
     let (_, out) = places(root.path());
-    let rows = prepare::read(&out).unwrap();
+    let rows = prepared_row::read(&out).unwrap();
     for change in [
-        (|row: &mut prepare::PreparedRow| row.shape.clear()) as fn(&mut prepare::PreparedRow),
+        (|row: &mut PreparedRow| row.shape.clear()) as fn(&mut PreparedRow),
         |row| row.shape = vec![0, 1, 1],
         |row| row.spacing_mm = vec![f64::NAN; 3],
         |row| row.spacing_mm = vec![1e300; 3],
     ] {
         let mut damaged = rows.clone();
         change(&mut damaged[0]);
-        table::write_rows(&out.join(prepare::FILE), &prepare::schema(), &damaged, Vec::new()).unwrap();
+        table::write_rows(&out.join(prepared_row::FILE), &prepared_row::schema(), &damaged, Vec::new())
+            .unwrap();
         for words in [["rank", text(&out)], ["report", text(&out)]] {
             let (code, said) = told(&words);
             assert!(code == 1 && said.contains("the shape or spacing of case"), "{words:?}: {said}");
         }
     }
-    table::write_rows(&out.join(prepare::FILE), &prepare::schema(), &rows, Vec::new()).unwrap();
+    table::write_rows(&out.join(prepared_row::FILE), &prepared_row::schema(), &rows, Vec::new()).unwrap();
     for (file, commands) in [
         ("cases.parquet", &["summary", "rank"][..]),
         ("prepared.parquet", &["rank"]),

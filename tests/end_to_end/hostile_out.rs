@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use pdl_cohort::cases::Cases;
 use pdl_curriculum::manifest::Manifest;
-use pdl_prepare::prepare;
+use pdl_prepare::prepared_row;
 use pdl_store::{hash, json, table};
 use pdl_tests::{files, run, run_ok};
 
@@ -31,8 +31,6 @@ fn made() -> &'static Path {
             fs::create_dir(folder).unwrap();
         }
         cohort_of(&cohort, 0..8);
-        let settings = "[audit]\nduplicate_ssim = 1.0\n"; // so few voxels make patients look like one
-        fs::write(out.join("pdl.toml"), settings).unwrap();
         curate(&cohort, &out, &["--proxy-size", "16", "--no-report"]);
         for name in ["theirs", ".tmp-theirs", "00009.arrow", "00007-00008.parquet", "x.nii.gz"] {
             fs::write(other.join(name), name).unwrap();
@@ -163,15 +161,15 @@ fn a_manifest_that_claims_to_be_a_folds_leads_nowhere() {
 fn ids_of_tables_lead_nowhere() {
     let places = Places::new();
     let out = places.out();
-    let mut rows = prepare::read(&out).unwrap();
+    let mut rows = prepared_row::read(&out).unwrap();
     rows[0].case_id = "../../../other/x".to_owned();
-    table::write_rows(&out.join(prepare::FILE), &prepare::schema(), &rows, Vec::new()).unwrap();
+    table::write_rows(&out.join(prepared_row::FILE), &prepared_row::schema(), &rows, Vec::new()).unwrap();
     for command in ["rank", "report"] {
         places.refused(&[command, text(&out)], "expected a name of 1 to 180 letters");
     }
     rows[0].case_id = "ct_01".to_owned();
     rows[0].image = "../other/theirs".to_owned();
-    table::write_rows(&out.join(prepare::FILE), &prepare::schema(), &rows, Vec::new()).unwrap();
+    table::write_rows(&out.join(prepared_row::FILE), &prepared_row::schema(), &rows, Vec::new()).unwrap();
     places.refused(&["rank", text(&out)], "expected a path inside the folder");
 
     let mut cases = Cases::read(&out).unwrap();

@@ -125,7 +125,7 @@ fn index(tree: &Path, out: &Path, flags: &[&str]) -> Cases {
 
 /// Largest intensity and status by patient.
 fn largest(cases: &Cases) -> BTreeMap<&str, (f32, Status)> {
-    let row = |row: &'_ pdl_cohort::case_row::CaseRow| (row.intensity_max as f32, row.status);
+    let row = |row: &'_ pdl_cohort::case_row::CaseRow| (row.intensities.max as f32, row.status);
     cases.rows.iter().map(|case| (case.patient_id.as_str(), row(case))).collect()
 }
 

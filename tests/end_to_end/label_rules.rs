@@ -117,7 +117,7 @@ fn labels_that_preparation_loses_are_told_and_listed() {
     assert!(output.status.success(), "{told}");
     assert!(told.contains("9 in 5 of 5 cases (ct_01)") && told.contains("[label-vanished]"), "{told}");
     assert!(told.contains("[label-shrunk]"), "{told}");
-    let rows = pdl_prepare::prepare::read(out.path()).unwrap();
+    let rows = pdl_prepare::prepared_row::read(out.path()).unwrap();
     let cases = Cases::read(out.path()).unwrap();
     for (row, case) in rows.iter().zip(&cases.rows) {
         let prepared = labels(out.path(), row.label.as_deref().unwrap());

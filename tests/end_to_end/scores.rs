@@ -73,10 +73,10 @@ fn predictions_of_nnunet_are_scored_by_names_and_cases_that_cannot_be_are_told()
     assert!(told["unscored"][1]["problem"].as_str().unwrap().contains("is on another grid"), "{told}");
     let (rows, facts) = table::read_rows::<EvaluationRow>(&rows_file).unwrap();
     assert_eq!((rows.len(), facts["pdl.tolerance_mm"].as_str()), (6, "3"));
-    let heart = rows.iter().find(|row| row.case_id == "a" && row.name == "heart").unwrap();
-    assert_eq!((heart.dice, heart.drawn_ml, heart.predicted_ml), (Some(0.0), 0.002, 0.0));
-    let clear = rows.iter().find(|row| row.case_id == "b" && row.name == "cord").unwrap();
-    assert_eq!((clear.dice, clear.false_positive_ml), (None, Some(0.0)));
+    let heart = rows.iter().find(|row| row.score.case_id == "a" && row.score.name == "heart").unwrap();
+    assert_eq!((heart.score.dice, heart.score.drawn_ml, heart.score.predicted_ml), (Some(0.0), 0.002, 0.0));
+    let clear = rows.iter().find(|row| row.score.case_id == "b" && row.score.name == "cord").unwrap();
+    assert_eq!((clear.score.dice, clear.false_positive_ml), (None, Some(0.0)));
 
     let text = run_ok(&["score", p, l]);
     assert!(text.contains("within 3 mm") && text.contains("2 cases compared"), "{text}");

@@ -16,8 +16,6 @@ fn a_table_that_the_disk_does_not_give_ends_the_run() {
     let (cohort, root) = (folder(), folder());
     cohort_of(cohort.path(), 0..8);
     let out = root.path().join("out");
-    std::fs::create_dir(&out).unwrap();
-    std::fs::write(out.join("pdl.toml"), "[audit]\nduplicate_ssim = 1.0\n").unwrap();
     curate(cohort.path(), &out, &["--proxy-size", "16"]);
     let before = files(&out);
     let dest = root.path().join("dest");

@@ -65,7 +65,7 @@ fn a_partly_labelled_cohort_compares_all_cases_and_trains_on_the_labelled() {
     assert!(alone.iter().all(|(case, split)| all[case] == *split), "{all:?} {alone:?}");
     assert_eq!(all.values().filter(|split| **split == Split::Test).count(), 2, "0.15 of 14");
 
-    let prepared = pdl_prepare::prepare::read(out.path()).unwrap();
+    let prepared = pdl_prepare::prepared_row::read(out.path()).unwrap();
     assert_eq!((prepared.len(), prepared.iter().filter(|row| row.label.is_none()).count()), (14, 6));
     assert!(prepared.iter().all(|row| out.path().join(&row.image).is_file()));
     assert_eq!(fs::read_dir(out.path().join("prepared/labels")).unwrap().count(), 8);
@@ -98,7 +98,7 @@ fn a_cohort_without_labels_is_curated_and_goes_on_when_labels_arrive() {
     assert!(printed.contains("12 unlabelled, 0 rejected") && printed.contains("pdl select"), "{printed}");
     assert!(out.path().join("report.html").is_file() && out.path().join("audit.json").is_file());
     assert!(!out.path().join("manifest.json").exists());
-    let plan = pdl_prepare::prepare::read_plan(out.path()).unwrap();
+    let plan = pdl_prepare::plan::read(out.path()).unwrap();
     let foreground = plan.fingerprint.foreground;
     assert!(plan.fingerprint.without_labels);
     assert!(foreground.p00_5 < -300.0 && foreground.p99_5 > 100.0, "of whole bodies: {foreground:?}");
@@ -137,7 +137,7 @@ fn a_cohort_without_labels_is_curated_and_goes_on_when_labels_arrive() {
     assert_eq!((next["labelled"].as_u64(), next["candidates"].as_u64()), (Some(5), Some(7)));
     // A new plan takes the intensities of the labels, and nothing else changes.
     curate(cohort_folder.path(), out.path(), &[&FAST[..], &["--replan"]].concat());
-    let plan = pdl_prepare::prepare::read_plan(out.path()).unwrap();
+    let plan = pdl_prepare::plan::read(out.path()).unwrap();
     assert!(!plan.fingerprint.without_labels);
     assert_eq!(splits(out.path()), before);
 }
@@ -191,7 +191,7 @@ fn a_dicom_series_without_a_structure_set_is_unlabelled() {
     let cases = Cases::read(out.path()).unwrap();
     let unlabelled = cases.rows.iter().filter(|row| row.status == Status::Unlabelled);
     assert_eq!((unlabelled.count(), cases.labelled().count()), (1, sets.len() - 1));
-    assert_eq!(pdl_prepare::prepare::read(out.path()).unwrap().len(), sets.len());
+    assert_eq!(pdl_prepare::prepared_row::read(out.path()).unwrap().len(), sets.len());
 }
 
 /// SOP Class UID of an RT Structure Set.

@@ -49,7 +49,7 @@ fn all_visits_of_a_person_end_in_one_split_and_splits_keep_their_shares() {
         assert!((2..=4).contains(&persons[&split].len()), "a share of 0.15: {persons:?}");
     }
     // The plan is made from the training cases of the splits that hold in the end.
-    let plan = pdl_prepare::prepare::read_plan(out.path()).unwrap();
+    let plan = pdl_prepare::plan::read(out.path()).unwrap();
     let training = cases.rows.iter().filter(|row| row.split == Split::Train).count();
     assert_eq!(plan.fingerprint.training_cases, training);
 }

@@ -70,8 +70,6 @@ class Curate:
     def fresh(self):
         shutil.rmtree(self.out, ignore_errors=True)
         self.out.mkdir()
-        # So few voxels make two patients look like one.
-        (self.out / "pdl.toml").write_text("[audit]\nduplicate_ssim = 1.0\n")
 
     def contents(self) -> dict[str, bytes]:
         files = (path for path in self.out.rglob("*") if path.is_file())

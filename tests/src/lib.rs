@@ -15,6 +15,34 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
+/// Compares the JSON Schema of a type with `schemas/NAME.schema.json`; writes that file where
+/// `PDL_UPDATE_SCHEMAS` is set.
+///
+/// # Panics
+/// When they differ.
+pub fn check_schema(name: &str, schema: &schemars::Schema) {
+    let path = root().join(format!("schemas/{name}.schema.json"));
+    let text = serde_json::to_string_pretty(schema).unwrap() + "\n";
+    if std::env::var_os("PDL_UPDATE_SCHEMAS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let kept = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(kept == text, "schemas/{name}.schema.json is not that of its type: run `just schemas`");
+}
+
+/// Checks that the JSON Schema of a row names just the columns of its table.
+///
+/// # Panics
+/// When it does not.
+pub fn check_columns(name: &str, row: schemars::Schema, table: &arrow::datatypes::Schema) {
+    let row: serde_json::Value = row.into();
+    let mut fields: Vec<&str> = row["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+    let mut columns: Vec<&str> = table.fields().iter().map(|field| field.name().as_str()).collect();
+    fields.sort_unstable();
+    columns.sort_unstable();
+    assert_eq!(fields, columns, "{name}");
+}
+
 /// A sample cohort: "ct" or "mr".
 pub fn sample(name: &str) -> PathBuf {
     root().join("sample-data").join(name)

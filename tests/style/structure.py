@@ -7,7 +7,8 @@ Reports, one line each, and exits with 1 when there is any:
 - a public type's name that occurs twice in the workspace;
 - file and folder names that say nothing to a stranger (WORDS);
 - doc comments that only restate the name of their item;
-- codes of findings that no test expects.
+- codes of findings that no test expects;
+- crates that show more items than they may (PUBLIC_ITEMS), and such items that no program and no test uses.
 
 Exceptions stand in exceptions.toml beside this file, each with its reason; one that no longer applies is reported.
 """
@@ -22,6 +23,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 MAX_LINES = 600
 MAX_COLUMNS = 100
+# Most items that a crate may show: re-exports and what its public modules hold.
+PUBLIC_ITEMS = {"pdl-fit": 60}
 
 # Names of files that a stranger to the code cannot read; what replaced them says what is inside.
 WORDS = set(
@@ -35,6 +38,10 @@ WORDS = set(
 
 USE = re.compile(r"^\s*(pub(?:\([^)]*\))?\s+)?use\s+([^;]+);", re.M | re.S)
 PATH = re.compile(r"\b(?:crate|super|self)(?:::\w+)+")
+ITEM_SHOWN = re.compile(
+    r"^pub (?:const |async |unsafe )*(?:fn|struct|enum|trait|union|type|const|static|macro) (\w+)", re.M
+)
+MODULE_SHOWN = re.compile(r"^pub mod (\w+)", re.M)
 TYPE = re.compile(r"^pub (?:struct|enum|trait|union|type) (\w+)", re.M)
 ITEM = re.compile(
     r"^\s*(?:pub(?:\([^)]*\))?\s+)?(?:const\s+|async\s+|unsafe\s+)*"
@@ -69,6 +76,15 @@ def expand(tree: str) -> list[str]:
         else:
             part += c
     return [head + path for part in [*parts, part] if part.strip() for path in expand(part)]
+
+
+def leaves(tree: str) -> list[str]:
+    """As `expand`, with the names after `as`."""
+    return expand(re.sub(r"\s+as\s+(\w+)", r"::\1", tree))
+
+
+def name_of(path: str) -> str:
+    return path.rsplit("::", 1)[-1]
 
 
 class Crate:
@@ -128,6 +144,17 @@ class Crate:
                     return module if target == path else self.owner(target, depth + 1)
                 return module
         return None
+
+    def shown(self, module: str = "") -> set[str]:
+        """The paths of what other crates can use: items, re-exports and modules."""
+        text = self.files[module]
+        names = set(ITEM_SHOWN.findall(text)) | set(MODULE_SHOWN.findall(text))
+        for match in USE.finditer(text):
+            if match[1] and match[1].strip() == "pub":
+                names |= {name_of(path) for path in leaves(match[2])}
+        paths = {f"{module}::{name}" if module else name for name in names}
+        inside = [self.shown(path) for path in paths if path in self.files and name_of(path) in MODULE_SHOWN.findall(text)]
+        return paths.union(*inside)
 
     def uses(self) -> dict[str, set[str]]:
         arrows = defaultdict(set)
@@ -230,6 +257,19 @@ def untested_codes(files: list[Path]):
             yield code
 
 
+def too_public(crate: Crate, folder: Path, files: list[Path]):
+    """Whether a crate shows too much, and what of it nobody uses."""
+    shown, most = crate.shown(), PUBLIC_ITEMS[crate.name]
+    if len(shown) > most:
+        yield "public-items", crate.name, f"{len(shown)} public items, expected at most {most}"
+    package = crate.name.replace("-", "_")
+    outside = [file for file in files if file.suffix == ".rs" and (folder / "src") not in file.parents]
+    texts = [(ROOT / file).read_text() for file in [*outside, folder / "src/main.rs"]]
+    words = {word for text in texts if package in text for word in re.findall(r"\w+", text)}
+    for path in sorted(path for path in shown if name_of(path) not in words):
+        yield "public-items", f"{crate.name}: {path}", "no program and no test uses it"
+
+
 def problems():
     """All problems, each a kind, what it is about, and the line that is printed."""
     files = tracked()
@@ -239,6 +279,8 @@ def problems():
             for circle in crate.circles():
                 shown = [module or "(root)" for module in circle]
                 yield "circle", f"{crate.name}: {' '.join(shown)}", "modules use each other in a circle"
+            if crate.name in PUBLIC_ITEMS:
+                yield from too_public(crate, folder, files)
     types = defaultdict(list)
     for file in files:
         for part in file.parts[1:]:

@@ -20,6 +20,42 @@ pub struct LabelVoxels {
     pub voxels: u64,
 }
 
+/// Figures of the intensities of an image, of all its voxels; NaN where it could not be read. They
+/// are columns of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Intensities {
+    /// Smallest intensity.
+    #[serde(rename = "intensity_min")]
+    pub min: f64,
+    /// Largest intensity.
+    #[serde(rename = "intensity_max")]
+    pub max: f64,
+    /// Mean of the stored intensities; NaN where the image could not be read.
+    #[serde(rename = "intensity_mean")]
+    pub mean: f64,
+    /// Standard deviation of the intensities.
+    #[serde(rename = "intensity_std")]
+    pub std: f64,
+    /// Percentile 0.5 of the intensities.
+    #[serde(rename = "intensity_p00_5")]
+    pub p00_5: f64,
+    /// Percentile 99.5 of the intensities.
+    #[serde(rename = "intensity_p99_5")]
+    pub p99_5: f64,
+}
+
+impl Intensities {
+    /// From the figures in the order of the columns.
+    pub(crate) fn new([min, max, mean, std, p00_5, p99_5]: [f64; 6]) -> Self {
+        Self { min, max, mean, std, p00_5, p99_5 }
+    }
+
+    /// Percentiles 0.5 and 99.5.
+    pub fn percentiles(&self) -> [f64; 2] {
+        [self.p00_5, self.p99_5]
+    }
+}
+
 /// One image of a case that has several on one grid. For an image that could not be read, texts are
 /// empty and figures are NaN.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -35,18 +71,9 @@ pub struct CaseChannel {
     pub modality: Modality,
     /// Stored data type of the voxels, such as "int16".
     pub voxel_type: String,
-    /// Smallest intensity.
-    pub intensity_min: f64,
-    /// Largest intensity.
-    pub intensity_max: f64,
-    /// Mean of the stored intensities.
-    pub intensity_mean: f64,
-    /// Standard deviation of the intensities.
-    pub intensity_std: f64,
-    /// Percentile 0.5 of the intensities.
-    pub intensity_p00_5: f64,
-    /// Percentile 99.5 of the intensities.
-    pub intensity_p99_5: f64,
+    /// What its intensities look like.
+    #[serde(flatten)]
+    pub intensities: Intensities,
 }
 
 /// One case. Arrays over axes are in the order x, y, z of the stored image; paths are relative to
@@ -80,19 +107,10 @@ pub struct CaseRow {
     pub labels: Vec<LabelVoxels>,
     /// The labels annotated in this case; a label that is missing here is unknown, not absent.
     pub labels_annotated: Vec<u16>,
-    /// Smallest intensity.
-    pub intensity_min: f64,
-    /// Largest intensity.
-    pub intensity_max: f64,
-    /// Mean of the stored intensities; NaN where the image could not be read.
-    pub intensity_mean: f64,
-    /// Standard deviation of the intensities.
-    pub intensity_std: f64,
-    /// Percentile 0.5 of the intensities.
-    pub intensity_p00_5: f64,
-    /// Percentile 99.5 of the intensities.
-    pub intensity_p99_5: f64,
-    /// BLAKE3 of the image file; empty if there is none.
+    /// What its intensities look like.
+    #[serde(flatten)]
+    pub intensities: Intensities,
+    /// BLAKE3 of the image file; empty when there is none.
     pub image_blake3: String,
     /// BLAKE3 of the label file.
     pub label_blake3: Option<String>,

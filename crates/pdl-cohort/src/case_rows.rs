@@ -6,9 +6,9 @@ use pdl_findings::{Code, Finding};
 use pdl_store::StoreError;
 
 use crate::attributes::{Modality, Split, Status};
-use crate::case_row::{CaseChannel, CaseRow};
-use crate::channels::Channels;
+use crate::case_row::{CaseChannel, CaseRow, Intensities};
 use crate::check::{Checked, CheckedChannel};
+use crate::cohort_channels::CohortChannels;
 use crate::discover::DiscoveredCase;
 use crate::place::Place;
 
@@ -21,7 +21,7 @@ pub(crate) fn row(
     found: &DiscoveredCase,
     checked: Checked,
     modality: (Modality, bool),
-    channels: &Channels,
+    channels: &CohortChannels,
 ) -> Result<CaseRow, StoreError> {
     let (cohort_modality, guessed) = modality;
     let of_channels = channel_rows(place, found, &checked, cohort_modality, channels)?;
@@ -47,8 +47,6 @@ pub(crate) fn row(
         ));
         rejected = true;
     }
-    let [intensity_min, intensity_max, intensity_mean, intensity_std, intensity_p00_5, intensity_p99_5] =
-        checked.intensity.unwrap_or([f64::NAN; 6]);
     let status = match (rejected, findings.is_empty()) {
         (true, _) => Status::Rejected,
         (false, _) if found.label.is_none() => Status::Unlabelled,
@@ -70,12 +68,7 @@ pub(crate) fn row(
         voxel_type: checked.voxel_type,
         labels_annotated: checked.labels.iter().map(|label| label.value).collect(),
         labels: checked.labels,
-        intensity_min,
-        intensity_max,
-        intensity_mean,
-        intensity_std,
-        intensity_p00_5,
-        intensity_p99_5,
+        intensities: Intensities::new(checked.intensity.unwrap_or([f64::NAN; 6])),
         image_blake3: checked.image_blake3,
         label_blake3: checked.label_blake3,
         status,
@@ -91,7 +84,7 @@ fn channel_rows(
     found: &DiscoveredCase,
     checked: &Checked,
     modality: Modality,
-    channels: &Channels,
+    channels: &CohortChannels,
 ) -> Result<Vec<CaseChannel>, StoreError> {
     let first = CheckedChannel {
         voxel_type: checked.voxel_type.clone(),
@@ -105,20 +98,13 @@ fn channel_rows(
         let file = file.cloned().unwrap_or_default();
         let by_voxels = if file.looks_like_ct { Modality::CT } else { Modality::OT };
         let own = channels.modality(*number, Some(modality)).unwrap_or(by_voxels);
-        let [intensity_min, intensity_max, intensity_mean, intensity_std, intensity_p00_5, intensity_p99_5] =
-            file.intensity.unwrap_or([f64::NAN; 6]);
         Ok(CaseChannel {
             name: channels.name(*number).to_owned(),
             image: place.text(path)?,
             image_blake3: file.image_blake3,
             modality: if at == 0 { found.modality.unwrap_or(modality) } else { own },
             voxel_type: file.voxel_type,
-            intensity_min,
-            intensity_max,
-            intensity_mean,
-            intensity_std,
-            intensity_p00_5,
-            intensity_p99_5,
+            intensities: Intensities::new(file.intensity.unwrap_or([f64::NAN; 6])),
         })
     };
     found.channels.iter().zip(of_files).enumerate().map(row).collect()

@@ -12,7 +12,7 @@ use pdl_volume::{Affine, Grid, LabelError, Orientation, Volume, count_labels, im
 use serde::{Deserialize, Serialize};
 
 use crate::case_row::LabelVoxels;
-use crate::channels::Channels;
+use crate::cohort_channels::CohortChannels;
 use crate::discover::DiscoveredCase;
 use crate::plausible;
 use crate::stacks;
@@ -142,7 +142,7 @@ pub(crate) fn too_large(error: MemoryError) -> Finding {
 pub(crate) fn check(
     found: &DiscoveredCase,
     stated: StatedGrids,
-    channels: &Channels,
+    channels: &CohortChannels,
     memory: &MemoryShare<'_>,
 ) -> Result<Result<Checked, MemoryError>, StoreError> {
     let mut case = Checked::nothing();
@@ -190,8 +190,8 @@ pub(crate) fn check(
 /// The channels of a case after the first.
 struct FurtherChannels<'a> {
     found: &'a DiscoveredCase,
-    channels: &'a Channels,
-    /// Grid of the first channel, if it could be read.
+    channels: &'a CohortChannels,
+    /// That of the first channel, if it could be read.
     grid: Option<Grid>,
     /// Whether the user's orientation overrides those of all files.
     overridden: bool,

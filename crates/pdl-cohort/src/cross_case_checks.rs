@@ -142,14 +142,14 @@ fn mark_offsets(rows: &mut [CaseRow]) {
         let mut values: Vec<f64> = rows.iter().filter(|row| is_ct(row)).map(figure).collect();
         median(&mut values)
     };
-    let (darkest, dark) = (middle(|row| row.intensity_min), middle(|row| row.intensity_p00_5));
+    let (darkest, dark) = (middle(|row| row.intensities.min), middle(|row| row.intensities.p00_5));
     for row in rows.iter_mut().filter(|row| is_ct(row)) {
         // Both, as padding may move the one and a crop to the body the other.
-        let shifts = [row.intensity_min - darkest, row.intensity_p00_5 - dark];
+        let shifts = [row.intensities.min - darkest, row.intensities.p00_5 - dark];
         if shifts.iter().all(|shift| OFFSET_HU.contains(shift)) {
             let message = format!(
                 "its darkest voxels are {:.0}, in the median case {darkest:.0}: it seems to lack an offset of {:.0} HU",
-                row.intensity_min, shifts[0]
+                row.intensities.min, shifts[0]
             );
             row.add_finding(Finding::new(Code::UnitOffset, message));
         }
@@ -160,17 +160,17 @@ fn mark_offsets(rows: &mut [CaseRow]) {
 /// offset alone is reported by [`mark_offsets`].
 fn mark_hounsfield(rows: &mut [CaseRow]) {
     let is_ct = |row: &CaseRow| row.is_usable() && row.modality == Modality::CT;
-    let mut darkest: Vec<f64> = rows.iter().filter(|row| is_ct(row)).map(|row| row.intensity_min).collect();
+    let mut darkest: Vec<f64> = rows.iter().filter(|row| is_ct(row)).map(|row| row.intensities.min).collect();
     let has_air = darkest.len() >= FEWEST_ALIKE && median(&mut darkest) <= AIR_HU[0];
     for row in rows.iter_mut().filter(|row| is_ct(row)) {
         let offset = row.findings.iter().any(|finding| finding.code == Code::UnitOffset);
         let guessed = row.findings.iter().any(|finding| finding.code == Code::ModalityGuessed);
-        let (least, most) = (row.intensity_min, row.intensity_max);
+        let (least, most) = (row.intensities.min, row.intensities.max);
         let problem = if most > MOST_HU && !guessed {
             Some(
                 "no CT has such values: its stored values may be signed, although its header states unsigned",
             )
-        } else if row.intensity_p99_5 > MOST_P99_5_HU || row.intensity_p00_5 < LEAST_P00_5_HU {
+        } else if row.intensities.p99_5 > MOST_P99_5_HU || row.intensities.p00_5 < LEAST_P00_5_HU {
             Some("half a percent of its voxels have values that no body has: it may have another scale")
         } else if has_air && least > AIR_HU[1] && !offset {
             Some(

@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::CohortError;
 use crate::attributes::{Modality, PetUnits};
-use crate::channels::Channels;
 use crate::check::too_large;
+use crate::cohort_channels::CohortChannels;
 use crate::discover::{DiscoveredCase, Layout};
 use crate::pseudonyms::Naming;
 use crate::sources::{self, Skipped, SourceRow};
@@ -183,7 +183,7 @@ impl Outcome {
 pub(crate) fn keep(
     origin: &dyn VolumeSource,
     layout: &mut Layout,
-    channels: &Channels,
+    channels: &CohortChannels,
     modality: Option<Modality>,
     out: &Path,
     run: StageContext<'_>,
@@ -271,7 +271,7 @@ pub(crate) fn keep(
 struct Keeper<'a> {
     origin: &'a dyn VolumeSource,
     out: &'a Path,
-    channels: &'a Channels,
+    channels: &'a CohortChannels,
     journal: Journal<Outcome>,
     trust: HashCheck,
     earlier: HashMap<String, SourceRow>,

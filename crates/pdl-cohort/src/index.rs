@@ -23,8 +23,8 @@ use crate::case_row::CaseRow;
 use crate::case_rows::row;
 use crate::cases::{self, Cases};
 use crate::channel_choice::ChannelChoice;
-use crate::channels::Channels;
 use crate::check::{self, Checked, StatedGrids};
+use crate::cohort_channels::CohortChannels;
 use crate::cohort_files::{self, CohortFiles};
 use crate::cross_case_checks;
 use crate::dicom_source::{Archive, Known};
@@ -168,7 +168,7 @@ fn index_openly(
         recognised.rename(before, &layout.cases);
     }
     // Those of DICOM are known only now.
-    let channels = Channels::of(&layout, parameters.resample_channels);
+    let channels = CohortChannels::of(&layout, parameters.resample_channels);
     let names = &layout.label_names;
     let regions = regions::of_cohort(of_dataset, &parameters.regions, names, ignore)?;
     let modality = parameters.modality.or(choices.first().and_then(ChannelChoice::modality));
@@ -426,7 +426,7 @@ fn check_once(
     place: &Place,
     found: &DiscoveredCase,
     stated: StatedGrids,
-    channels: &Channels,
+    channels: &CohortChannels,
     memory: &MemoryShare<'_>,
 ) -> Result<Result<(Checked, bool), MemoryError>, StoreError> {
     if found.refused {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use clap::Parser;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -307,41 +308,14 @@ impl IndexParameters {
 }
 
 impl Default for IndexParameters {
+    /// The defaults of the flags.
     fn default() -> Self {
-        Self {
-            modality: None,
-            orientation: None,
-            channel: None,
-            channels: Vec::new(),
-            channel_numbers: Vec::new(),
-            resample_channels: false,
-            frame: None,
-            stack_spacing: None,
-            stack_axes: None,
-            val_share: 0.15,
-            test_share: 0.15,
-            split_seed: 0,
-            stratify: Vec::new(),
-            group_by: None,
-            carry: Vec::new(),
-            structures: Vec::new(),
-            annotated: None,
-            ignore: None,
-            regions: Vec::new(),
-            round_labels: None,
-            structures_only: Vec::new(),
-            mr_rescale: false,
-            pet_units: None,
-            resample_labels: false,
-            copy_affine: false,
-            keep_ids: false,
-            pseudonyms: false,
-            pseudonym_key: None,
-            mapping: None,
-            label_names: BTreeMap::new(),
-            replan: false,
-            redraw: false,
+        #[derive(clap::Parser)]
+        struct NoFlags {
+            #[command(flatten)]
+            parameters: IndexParameters,
         }
+        NoFlags::parse_from(["pdl"]).parameters
     }
 }
 

@@ -9,8 +9,8 @@ use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, in_turns};
 
 use crate::CohortError;
 use crate::attributes::Modality;
-use crate::channels::Channels;
 use crate::check::{self, Checked, StatedGrids};
+use crate::cohort_channels::CohortChannels;
 use crate::dicom_source;
 use crate::discover::{self, DiscoveredCase, Layout};
 use crate::pairing::{self, Paired};
@@ -152,7 +152,7 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
         ..Layout::default()
     };
     let segments = segment_labels::read_headers(&layout, limit)?;
-    let set = Channels::of(&layout, false);
+    let set = CohortChannels::of(&layout, false);
     survey.look_into(&layout.cases, &segments, &set, limit)?;
     if !segments.is_empty() {
         let (masks, parameters) = (HashMap::new(), IndexParameters::default());
@@ -239,7 +239,7 @@ impl Survey {
         &mut self,
         cases: &[DiscoveredCase],
         segments: &SegmentsByFile,
-        channels: &Channels,
+        channels: &CohortChannels,
         limit: &MemoryLimit,
     ) -> Result<(), StoreError> {
         let none_labelled = self.pairs == 0;

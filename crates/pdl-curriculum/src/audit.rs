@@ -5,6 +5,7 @@ mod drift;
 mod link;
 mod nearest_other_patient;
 mod parameters;
+mod same_image;
 mod transformed_duplicates;
 
 use pdl_findings::Finding;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::CurriculumError;
 use crate::audit::drift::{Drift, NearestNeighbours};
 use crate::audit::nearest_other_patient::{CasePair, NearestOtherPatient};
+use crate::audit::same_image::SameImage;
 use crate::manifest;
 use crate::pairwise::{PairwiseSimilarity, SelectedPairs};
 
@@ -89,7 +91,8 @@ pub fn audit(
         _ => BTreeMap::new(),
     };
     let columns = group_columns(&cases, division);
-    let mut audit = of_cases(&rows, &pairwise, &moved, &columns, parameters)?;
+    let same_image = SameImage::new(parameters.duplicate_ssim, proxies.shape_zyx);
+    let mut audit = of_cases(&rows, &pairwise, &moved, &columns, same_image, parameters)?;
     audit.keep_apart(&cases.same_patient);
     json::write(&manifest::made_folder(out, fold)?.join(FILE), &audit)?;
     if fold.is_none() {
@@ -128,6 +131,7 @@ fn of_cases(
     pairwise: &impl PairwiseSimilarity,
     moved: &BTreeMap<CasePair, ImageTransform>,
     columns: &[String],
+    same_image: SameImage,
     parameters: &AuditParameters,
 ) -> Result<Audit, CurriculumError> {
     let mut nearest_others = NearestOtherPatient::new(rows.len());
@@ -138,13 +142,14 @@ fn of_cases(
             nearest.see(a, b, value);
         }
     })?;
-    let links = links(rows, pairwise, &nearest_others, moved, parameters)?;
+    let Links { links, doubtful } = links(rows, pairwise, &nearest_others, moved, same_image, parameters)?;
     let balance = balance(rows);
     let drift = nearest.drift();
     let groups = groups(rows, columns);
     let mut findings = small_splits(&trained_on(rows), &balance, parameters.smallest_group);
     findings.extend(small_groups(&groups, parameters.smallest_group));
     findings.extend(drift.as_ref().and_then(Drift::finding));
+    findings.extend(same_image.finding(rows, &doubtful));
     let mut audit = Audit { parameters: *parameters, leaks: 0, links, balance, groups, drift, findings };
     audit.keep_apart(&SamePatient::default());
     Ok(audit)
@@ -163,13 +168,20 @@ impl Audit {
     }
 }
 
+/// The links of cases, and pairs that larger proxies of the same SSIM would link, with that.
+struct Links {
+    links: Vec<Link>,
+    doubtful: Vec<(CasePair, f32)>,
+}
+
 fn links(
     rows: &[&CaseRow],
     pairwise: &impl PairwiseSimilarity,
     nearest_others: &NearestOtherPatient,
     moved: &BTreeMap<CasePair, ImageTransform>,
+    same_image: SameImage,
     parameters: &AuditParameters,
-) -> Result<Vec<Link>, StoreError> {
+) -> Result<Links, StoreError> {
     let mut reasons: BTreeMap<CasePair, Reason> = BTreeMap::new();
     let mut note = |two: CasePair, reason: Reason| {
         let known = reasons.entry(two).or_insert(reason);
@@ -180,11 +192,16 @@ fn links(
     let standing_out = nearest_others.standing_out(patients(rows), parameters.stand_out);
     standing_out.iter().for_each(|two| note(*two, Reason::StandsOut));
     moved.keys().for_each(|two| note(*two, Reason::MovedImage));
-    let same_image = (parameters.duplicate_ssim as f32).max(nearest_others.unusual(&standing_out));
+    let unusual = nearest_others.unusual(&standing_out);
     let mut ssim: HashMap<CasePair, f32> = HashMap::new();
+    let mut doubtful = Vec::new();
     pairwise.for_each(Metric::Ssim, |a, b, value| {
         let two = (a.min(b), a.max(b));
-        let is_same = value >= same_image && rows[a].patient_id != rows[b].patient_id;
+        let two_patients = rows[a].patient_id != rows[b].patient_id;
+        let is_same = value >= same_image.limit.max(unusual) && two_patients;
+        if two_patients && same_image.is_doubtful(value, unusual) && !reasons.contains_key(&two) {
+            doubtful.push((two, value));
+        }
         if is_same {
             let known = reasons.entry(two).or_insert(Reason::SameImage);
             *known = Reason::SameImage.min(*known);
@@ -208,7 +225,7 @@ fn links(
             apart: false,
         }
     };
-    Ok(reasons.iter().map(link).collect())
+    Ok(Links { links: reasons.iter().map(link).collect(), doubtful })
 }
 
 /// Cases of one patient in different splits. `pdl index` never produces these, an edited table may.
@@ -285,10 +302,16 @@ mod tests {
     }
 
     fn audited(rows: &[CaseRow], places: &[f32]) -> Audit {
+        audited_by(rows, places, 64)
+    }
+
+    /// By proxies of this side.
+    fn audited_by(rows: &[CaseRow], places: &[f32], side: usize) -> Audit {
         let rows: Vec<&CaseRow> = rows.iter().collect();
-        let columns = ["modality".to_owned()];
+        let (columns, parameters) = (["modality".to_owned()], AuditParameters::default());
         let line = CasesOnALine(places.to_vec());
-        of_cases(&rows, &line, &BTreeMap::new(), &columns, &AuditParameters::default()).unwrap()
+        let same_image = SameImage::new(parameters.duplicate_ssim, [side; 3]);
+        of_cases(&rows, &line, &BTreeMap::new(), &columns, same_image, &parameters).unwrap()
     }
 
     /// Forty patients far apart from each other on a line; `change` edits the cases.
@@ -319,6 +342,25 @@ mod tests {
             rows[1].split = Split::Train;
         });
         assert_eq!((together.leaks, together.links.len()), (0, 1), "both on one side: no leak");
+    }
+
+    #[test]
+    fn small_proxies_link_only_what_is_nearly_identical() {
+        // Few patients, of whom none stands out.
+        let rows: Vec<CaseRow> = (0..12).map(|n| row(n, n, Split::Train, n)).collect();
+        let audited = |apart: f32, side| {
+            let mut places: Vec<f32> = (0..12).map(|n| 0.3 * n as f32).collect();
+            places[1] = apart;
+            let audit = audited_by(&rows, &places, side);
+            let coarse = audit.findings.iter().find(|finding| finding.code == Code::CoarseProxies);
+            (audit.links.len(), coarse.map(|finding| finding.message.clone()))
+        };
+        assert_eq!(audited(0.02, 64), (1, None));
+        assert_eq!(audited(0.01, 32), (1, None));
+        let (links, told) = audited(0.02, 32);
+        let expected =
+            "1 pair of cases of two patients with an SSIM of 0.95 or more, the largest c000 and c001 (0.980)";
+        assert!(links == 0 && told.as_ref().is_some_and(|told| told.starts_with(expected)), "{told:?}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use pdl_cohort::cases::{self, Cases};
 use pdl_cohort::folds::{self, AppliedFold, FoldDivision, HeldOutGroups};
 use pdl_prepare::fingerprint::{self, Fingerprint};
 use pdl_prepare::plan::{self, Plan};
-use pdl_prepare::prepare::{self, PreparedRow};
+use pdl_prepare::prepared_row::{self, PreparedRow};
 use pdl_prepare::proxies::Proxies;
 use pdl_similarity::pairs::Pairs;
 use pdl_similarity::parameters::CompareParameters;
@@ -51,7 +51,7 @@ pub fn rank(
 ) -> Result<Ranked, CurriculumError> {
     parameters.check()?;
     let mut cases = Cases::read(out)?;
-    let plan = prepare::read_plan(out)?;
+    let plan = plan::read(out)?;
     let fold = division.map(|division| division.fold);
     let applied = match division {
         Some(division) => {
@@ -60,7 +60,7 @@ pub fn rank(
         }
         None => AppliedFold::default(),
     };
-    let prepared = prepare::read(out)?;
+    let prepared = prepared_row::read(out)?;
     let proxies = Proxies::open(out)?;
     let rows = join(&cases, &prepared)?;
     let values = values_of(&cases, out, parameters)?;

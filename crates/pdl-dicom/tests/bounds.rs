@@ -1,14 +1,12 @@
 //! Files that hold, or declare and may hold, more than there is memory for: refused with the
 //! figures before it is taken.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
-#![allow(unsafe_code, reason = "an allocator that counts")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dicom_core::value::{DataSetSequence, PixelFragmentSequence, Value};
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR, dicom_value};
@@ -18,46 +16,14 @@ use pdl_dicom::{DicomError, ReadOptions, Segmentation, StructureSet, read_series
 use pdl_store::memory::{MemoryError, MemoryLimit};
 use tempfile::TempDir;
 
-/// Counts the bytes that are allocated, and the most that ever were.
-struct Counting;
-
-static HELD: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-/// The count is the process's, so that one test counts at a time.
-static TURN: Mutex<()> = Mutex::new(());
-
-// SAFETY: every call goes on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let held = HELD.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        MOST.fetch_max(held, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use counting::{measured, turn};
 
 const LIMIT: u64 = 32 << 20;
-
-fn turn() -> MutexGuard<'static, ()> {
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// What `work` gives, which must not have taken more memory than the limit and some.
 #[track_caller]
 fn within<T>(work: impl FnOnce(&MemoryLimit) -> T) -> T {
-    let before = HELD.load(Ordering::Relaxed);
-    MOST.store(before, Ordering::Relaxed);
-    let result = work(&MemoryLimit::new(LIMIT));
-    let most = MOST.load(Ordering::Relaxed) - before;
+    let (result, most) = measured(|| work(&MemoryLimit::new(LIMIT)));
     // What is read of a file is held beside what is counted of it for a moment.
     assert!(most < 2 * LIMIT as usize, "{most} bytes");
     result

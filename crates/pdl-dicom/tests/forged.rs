@@ -1,41 +1,14 @@
 //! Files that declare what they do not hold: refused with the cause, and without taking the memory.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
-#![allow(unsafe_code, reason = "an allocator that counts")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+mod counting;
+
 use std::fs;
 use std::io::Write;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pdl_dicom::{Scan, scan};
 
-/// Counts the bytes that are allocated, and the most that ever were.
-struct Counting;
-
-static HELD: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-/// The count is the process's, so that one test counts at a time.
-static TURN: Mutex<()> = Mutex::new(());
-
-// SAFETY: every call goes on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let held = HELD.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        MOST.fetch_max(held, Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller keeps the contract.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
+use counting::{measured, turn};
 
 const EXPLICIT: &str = "1.2.840.10008.1.2.1";
 const IMPLICIT: &str = "1.2.840.10008.1.2";
@@ -65,13 +38,10 @@ fn scanned_file(bytes: &[u8]) -> (Scan, usize) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("forged");
     fs::write(&path, bytes).unwrap();
-    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _turn = turn();
     // Once beforehand, for what is made on first use.
     scan(std::slice::from_ref(&path), &|| ()).unwrap();
-    let before = HELD.load(Ordering::Relaxed);
-    MOST.store(before, Ordering::Relaxed);
-    let scan = scan(&[path], &|| ()).unwrap();
-    (scan, MOST.load(Ordering::Relaxed) - before)
+    measured(|| scan(&[path], &|| ()).unwrap())
 }
 
 /// Scans; what comes of the file must be this, and must have taken less than 4 times its size and

@@ -101,6 +101,9 @@ codes! {
     ChannelResampled = "channel-resampled", Note,
         "A channel was on another grid than the first channel and was resampled to it (`--resample-channels`).",
         "Check it in `pdl view --channel NAME`: resampling aligns grids, not anatomy.";
+    CoarseProxies = "coarse-proxies", Warning,
+        "Cases of two patients are very similar, but their proxies are too small to tell one image from two.",
+        "Compare by larger proxies (`--proxy-size 64`), or look at the pair in `pdl view`.";
     ConstantImage = "constant-image", Rejection,
         "Every voxel of the image has the same value.",
         "Check the source file; the export of the image has failed.";

@@ -17,10 +17,11 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{ArgMatches, FromArgMatches, Parser, Subcommand};
 use pdl_console::{ExitStatus, Shell, note, say};
-use pdl_fit::FitError;
-use pdl_fit::experiment::TUNED_OPTIONS;
-use pdl_fit::train::request_interrupt;
 use pdl_store::fault;
+
+use crate::error::FitError;
+use crate::experiment::tuning::OWN as TUNED_OPTIONS;
+use crate::train::interrupt::ask as request_interrupt;
 
 /// Trains a segmentation network on a folder that `pdl curate` wrote, and applies it.
 ///
@@ -64,8 +65,8 @@ enum Command {
     Shell(Shell),
 }
 
-/// Runs the command that was typed.
-pub(crate) fn main() -> ExitCode {
+/// Runs the command that was typed. Results go to stdout, progress and warnings to stderr.
+pub fn main() -> ExitCode {
     environment::restart_with_defaults();
     let matches = match pdl_console::parse(program()) {
         Ok(matches) => matches,

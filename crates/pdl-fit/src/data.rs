@@ -13,7 +13,3 @@ pub(crate) mod random;
 pub(crate) mod regions;
 pub(crate) mod subset;
 pub(crate) mod voxel_file;
-
-pub use dataset::Dataset;
-pub use regions::RegionOutput;
-pub use subset::Subset;

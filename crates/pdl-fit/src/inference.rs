@@ -13,13 +13,3 @@ pub(crate) mod resample;
 pub(crate) mod slab;
 pub(crate) mod sliding_window;
 pub(crate) mod tiling;
-
-pub use case_probabilities::{CaseProbabilities, Uncertainty};
-pub use ensemble::{Ensemble, MirrorTta};
-pub use image_search::find as find_images;
-pub use model::Model;
-pub use postprocessing::{
-    ComponentFilter, ComponentTrial, FILE as POSTPROCESSING_FILE, LargestComponent, Postprocessing,
-};
-pub use predict::{PredictOptions, Prediction, PredictionStatus, predict};
-pub use prediction_table::{FILE as PREDICTIONS_FILE, PredictionRow, schema as predictions_schema};

@@ -23,14 +23,27 @@
 //! The learning rate of a step is computed in `optim/lr_schedule.rs` (`Rates::at`) from what
 //! `plan/run_plan.rs` (`rates`) derives from the [`plan::Settings`].
 
-pub mod data;
+mod cli;
+mod data;
 mod error;
-pub mod experiment;
-pub mod inference;
-pub mod metrics;
-pub mod model;
-pub mod optim;
-pub mod plan;
-pub mod train;
+mod experiment;
+mod inference;
+mod metrics;
+mod model;
+mod optim;
+mod plan;
+mod train;
 
-pub use error::{Difference, FitError, Record, Result};
+pub use cli::main;
+pub use data::subset::Subset;
+pub use error::FitError;
+pub use experiment::compare::arm_tuning::Tuned;
+pub use experiment::compare::protocol::Protocol;
+pub use experiment::compare::report::ComparisonRow;
+pub use experiment::cross_validation::{OutOfFoldRow, schema as out_of_fold_schema};
+pub use experiment::run_record::{RunRecord, read as read_run};
+pub use experiment::tuning::{Trial, Tuning};
+pub use inference::postprocessing::Postprocessing;
+pub use inference::prediction_table::{PredictionRow, schema as predictions_schema};
+pub use train::checkpoint::read as read_checkpoint;
+pub use train::history::{HistoryRow, read as read_history, schema as history_schema};

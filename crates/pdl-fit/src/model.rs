@@ -8,6 +8,3 @@ mod onnx_messages;
 pub(crate) mod torchscript;
 pub(crate) mod unet;
 pub(crate) mod weights;
-
-pub use onnx::{FILE as ONNX_FILE, write as write_onnx};
-pub use torchscript::{FILE as TORCHSCRIPT_FILE, write as write_torchscript};

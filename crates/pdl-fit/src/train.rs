@@ -13,13 +13,5 @@ pub(crate) mod trainer;
 pub(crate) mod training;
 pub(crate) mod validation_images;
 
-pub use checkpoint::read as read_checkpoint;
-pub use extension::settings_of as extended_settings;
-pub use history::{HistoryRow, read as read_history, schema as history_schema};
-pub use initialisation::InitialWeights;
-pub use interrupt::ask as request_interrupt;
-pub use tensorboard::FOLDER as TENSORBOARD_FOLDER;
-pub use training::{Event, Outcome, TrainRequest, train};
-
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use pdl_cohort::cases::Cases;
-use pdl_fit::metrics::EvaluationRow;
 use pdl_io::nifti;
+use pdl_metrics::StructureScore;
 use pdl_volume::{Affine, Orientation, Volume};
 
 /// The sample cohort of CT, curated with a crop, and a short run on it with more `flags`.
@@ -43,7 +43,7 @@ fn dice(a: &Path, b: &Path, label: u16) -> Option<f64> {
 fn predictions_lie_on_the_images_own_grids_and_score_what_evaluate_says() {
     let folder = tempfile::tempdir().unwrap();
     let (out, run) = trained(folder.path(), "body", &[]);
-    let prepared = pdl_prepare::prepare::read(&out).unwrap();
+    let prepared = pdl_prepare::prepared_row::read(&out).unwrap();
     let cut = prepared.iter().filter(|row| row.crop_start_xyz != [0; 3]).count();
     assert!(cut > prepared.len() / 2, "bodies in air: {cut}");
     assert!(prepared.iter().all(|row| row.crop_labelled_outside == 0));
@@ -51,7 +51,7 @@ fn predictions_lie_on_the_images_own_grids_and_score_what_evaluate_says() {
     let output = fit("evaluate", &[run_text]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let table = run.join("evaluation-val.parquet");
-    let (rows, facts) = pdl_store::table::read_rows::<EvaluationRow>(&table).unwrap();
+    let (rows, facts) = pdl_store::table::read_rows::<StructureScore>(&table).unwrap();
     assert_eq!(facts["pdl.tolerance_mm"], "3");
     assert!(
         rows.iter().any(|row| row.dice.is_some_and(|dice| dice > 0.5)),
@@ -198,13 +198,13 @@ fn a_dicom_series_is_segmented_and_wrong_runs_are_refused() {
 fn a_finished_network_is_applied_in_the_windows_in_which_it_was_validated() {
     let folder = tempfile::tempdir().unwrap();
     let (_, run) = trained(folder.path(), "body", &["--patch-share", "1"]);
-    let record: pdl_fit::experiment::RunRecord = pdl_store::json::read(&run.join("run.json")).unwrap();
+    let record: pdl_fit::RunRecord = pdl_store::json::read(&run.join("run.json")).unwrap();
     let window = record.plan.schedule.window_after(record.results.steps);
     assert!(window[2] < record.plan.patch[2], "its patches stay small to the end: {window:?}");
     let output = fit("evaluate", &[run.to_str().unwrap()]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let table = run.join("evaluation-val.parquet");
-    let (rows, _) = pdl_store::table::read_rows::<EvaluationRow>(&table).unwrap();
+    let (rows, _) = pdl_store::table::read_rows::<StructureScore>(&table).unwrap();
     for (label, validated) in record.labels.iter().zip(&record.results.dice) {
         let of_label = || rows.iter().filter(|row| row.label == label.value).filter_map(|row| row.dice);
         let mean = of_label().sum::<f64>() / of_label().count() as f64;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use pdl_fit::experiment::RunRecord;
+use pdl_fit::RunRecord;
 use pdl_phantom::{generate_pet_ct, write_pet_ct};
 
 fn fit(words: &[&str]) -> Output {

@@ -1,8 +1,7 @@
 //! A small comparison to its end: tuned on some seeds, reported on others, interrupted and resumed.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
-use pdl_fit::experiment::{ComparisonRow, RunRecord, Tuned, read_run};
-use pdl_fit::train::read_history;
+use pdl_fit::{ComparisonRow, RunRecord, Tuned, read_history, read_run};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

@@ -7,9 +7,8 @@ use std::process::{Command, Output};
 
 use pdl_cohort::cases::Cases;
 use pdl_curriculum::results;
-use pdl_fit::experiment::{OutOfFoldRow, RunRecord};
-use pdl_fit::inference::{Postprocessing, PredictionRow};
-use pdl_fit::metrics::EvaluationRow;
+use pdl_fit::{OutOfFoldRow, Postprocessing, PredictionRow, RunRecord};
+use pdl_metrics::EvaluationRow;
 use pdl_store::{json, table};
 use pdl_volume::Components;
 
@@ -154,7 +153,7 @@ fn a_cohort_that_comes_later_is_measured_as_the_test_set() {
     fit_ok(&["evaluate", run_text, "--split", "test"]);
     let rows = |file: &Path| {
         let (mut rows, _) = table::read_rows::<EvaluationRow>(file).unwrap();
-        rows.sort_by(|a, b| (&a.case_id, a.label).cmp(&(&b.case_id, b.label)));
+        rows.sort_by(|a, b| (&a.score.case_id, a.score.label).cmp(&(&b.score.case_id, b.score.label)));
         rows
     };
     let expected = rows(&run.join("evaluation-test.parquet"));
@@ -169,7 +168,7 @@ fn a_cohort_that_comes_later_is_measured_as_the_test_set() {
     }
     let by_case: BTreeMap<&str, Vec<&EvaluationRow>> =
         expected.iter().fold(BTreeMap::new(), |mut all, row| {
-            all.entry(row.case_id.as_str()).or_insert_with(Vec::new).push(row);
+            all.entry(row.score.case_id.as_str()).or_insert_with(Vec::new).push(row);
             all
         });
     for case in by_case.keys() {
@@ -238,8 +237,7 @@ fn every_case_outside_the_test_set_is_measured_by_a_network_that_has_not_seen_it
         let of_fold: Vec<&OutOfFoldRow> = rows.iter().filter(|row| row.fold == fold).collect();
         assert_eq!(of_fold.len(), own.len());
         for row in &own {
-            let same = of_fold.iter().find(|r| r.case_id == row.case_id && r.label == row.label).unwrap();
-            assert_eq!((same.dice, same.hd95_mm), (row.dice, row.hd95_mm));
+            assert!(of_fold.iter().any(|of_fold| of_fold.score == row.score), "{row:?}");
         }
         let decision: Postprocessing = json::read(&run.join("postprocessing.json")).unwrap();
         assert_eq!((decision.weights_blake3.len(), decision.cases), (2, rows.len() / 5));
@@ -253,6 +251,16 @@ fn every_case_outside_the_test_set_is_measured_by_a_network_that_has_not_seen_it
     let of = |case: &str| values.iter().find(|row| row.case_id == case).unwrap().value;
     assert!(ranked.windows(2).all(|pair| of(&pair[0].case_id) >= of(&pair[1].case_id)));
     assert_eq!(ranked[0].score, Some(of(&ranked[0].case_id)));
+
+    // Networks of the cohort have seen what other folds hold out, and folds are not extended.
+    let own = out.join("folds/0/runs/cv");
+    let all = ["train", to, "--name", "b", "--folds", "all"];
+    let told = refusal(&[&all[..], &["--init", own.to_str().unwrap()]].concat());
+    assert!(
+        told.contains("--init is a run on this cohort") && !out.join("folds/0/runs/b").exists(),
+        "{told}"
+    );
+    assert_eq!(fit(&[&all[..], &["--extend", "5"]].concat()).status.code(), Some(2));
 
     // Again: nothing is trained anew. The folds' networks segment together.
     let before =

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use pdl_fit::experiment::{RunRecord, read_run};
-use pdl_fit::train::read_history;
+use pdl_fit::{RunRecord, read_history, read_run};
 
 fn curated(folder: &Path, modality: &str) -> PathBuf {
     let out = folder.join(modality);

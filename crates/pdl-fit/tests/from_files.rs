@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
-use pdl_fit::train::{HistoryRow, read_history};
+use pdl_fit::{HistoryRow, read_history};
 
 /// Less than twice what the cases of the sample take, more than one of them.
 const SMALL: &str = "3MiB";

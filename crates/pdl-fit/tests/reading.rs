@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use pdl_cohort::cases::Cases;
-use pdl_fit::experiment::RunRecord;
+use pdl_fit::RunRecord;
 
 fn fit(words: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_pdl-fit")).args(words).output().unwrap()

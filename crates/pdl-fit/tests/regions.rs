@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use pdl_cohort::cases::Cases;
-use pdl_fit::experiment::read_run;
-use pdl_fit::metrics::EvaluationRow;
+use pdl_fit::read_run;
+use pdl_metrics::EvaluationRow;
 
 fn fit(command: &str, words: &[&str]) -> Output {
     let output = Command::new(env!("CARGO_BIN_EXE_pdl-fit")).arg(command).args(words).output().unwrap();
@@ -59,22 +59,26 @@ fn regions_are_learnt_scored_and_written_as_labels() {
     ]);
     let mut written = BTreeSet::new();
     for row in &rows {
-        let case = cases.rows.iter().find(|case| case.case_id == row.case_id).unwrap();
+        let case = cases.rows.iter().find(|case| case.case_id == row.score.case_id).unwrap();
         let drawn = out.join(case.label.as_ref().unwrap());
-        let predicted = run.join("predictions/val").join(format!("{}.nii.gz", row.case_id));
-        let by_hand = dice(&drawn, &predicted, values[row.name.as_str()]);
-        assert!((row.dice.unwrap_or(-1.0) - by_hand.unwrap_or(-1.0)).abs() < 1e-9, "{row:?} {by_hand:?}");
+        let predicted = run.join("predictions/val").join(format!("{}.nii.gz", row.score.case_id));
+        let by_hand = dice(&drawn, &predicted, values[row.score.name.as_str()]);
+        assert!(
+            (row.score.dice.unwrap_or(-1.0) - by_hand.unwrap_or(-1.0)).abs() < 1e-9,
+            "{row:?} {by_hand:?}"
+        );
         written.extend(pdl_io::read_labels(&predicted).unwrap().map.voxels);
     }
     assert!(written.is_subset(&BTreeSet::from([0, 1, 2, 3])) && written.contains(&1), "{written:?}");
     let mean = |name: &str| {
-        let dice: Vec<f64> = rows.iter().filter(|row| row.name == name).filter_map(|row| row.dice).collect();
+        let dice: Vec<f64> =
+            rows.iter().filter(|row| row.score.name == name).filter_map(|row| row.score.dice).collect();
         dice.iter().sum::<f64>() / dice.len() as f64
     };
     assert!((mean("thorax") - thorax).abs() < 1e-6, "the run's own figure");
 
     // A new image gets the same label map as the same image in the evaluation.
-    let case = cases.rows.iter().find(|case| case.case_id == rows[0].case_id).unwrap();
+    let case = cases.rows.iter().find(|case| case.case_id == rows[0].score.case_id).unwrap();
     let image = folder.path().join("scan.nii.gz");
     std::fs::copy(out.join(&case.image), &image).unwrap();
     let predicted = folder.path().join("predicted");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pdl_cohort::attributes::Split;
 use pdl_curriculum::manifest::Manifest;
-use pdl_fit::train::{HistoryRow, read_history};
+use pdl_fit::{HistoryRow, read_history};
 
 /// Steps of a run, with an evaluation every sixth.
 const STEPS: usize = 36;

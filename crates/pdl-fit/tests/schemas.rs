@@ -2,16 +2,16 @@
 //! them), and the columns of the history are those that other programs rely on.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
-use pdl_fit::experiment::{ComparisonRow, OutOfFoldRow, RunRecord, Trial, Tuned, Tuning, out_of_fold_schema};
-use pdl_fit::inference::{Postprocessing, PredictionRow, predictions_schema};
-use pdl_fit::metrics::EvaluationRow;
-use pdl_fit::train::{HistoryRow, history_schema};
+use pdl_fit::{
+    ComparisonRow, FitError, HistoryRow, OutOfFoldRow, Postprocessing, PredictionRow, RunRecord, Trial,
+    Tuned, Tuning, history_schema, out_of_fold_schema, predictions_schema, read_run,
+};
+use pdl_metrics::EvaluationRow;
 use schemars::schema_for;
 use std::path::Path;
 
 #[test]
 fn schemas_are_those_of_the_types() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
     let schemas = [
         ("run", schema_for!(RunRecord)),
         ("history", schema_for!(HistoryRow)),
@@ -25,17 +25,10 @@ fn schemas_are_those_of_the_types() {
         ("predictions", schema_for!(PredictionRow)),
     ];
     for (name, schema) in schemas {
-        let path = folder.join(format!("{name}.schema.json"));
-        let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
-        if std::env::var_os("PDL_UPDATE_SCHEMAS").is_some() {
-            std::fs::write(&path, &text).unwrap();
-        }
-        let kept = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(kept == text, "schemas/{name}.schema.json is not that of its type: run `just schemas`");
+        pdl_tests::check_schema(name, &schema);
     }
 }
 
-/// A row's schema names just the columns of its table.
 #[test]
 fn rows_and_columns_agree() {
     let tables = [
@@ -43,14 +36,14 @@ fn rows_and_columns_agree() {
         ("predictions", schema_for!(PredictionRow), predictions_schema()),
     ];
     for (name, row, table) in tables {
-        let row: serde_json::Value = row.into();
-        let mut fields: Vec<&str> =
-            row["properties"].as_object().unwrap().keys().map(String::as_str).collect();
-        let mut columns: Vec<&str> = table.fields().iter().map(|field| field.name().as_str()).collect();
-        fields.sort_unstable();
-        columns.sort_unstable();
-        assert_eq!(fields, columns, "{name}");
+        pdl_tests::check_columns(name, row, &table);
     }
+}
+
+#[test]
+fn a_folder_without_a_run_is_told() {
+    let read = read_run(Path::new("missing"));
+    assert!(matches!(read, Err(FitError::NoSuchRun { .. })), "{read:?}");
 }
 
 #[test]

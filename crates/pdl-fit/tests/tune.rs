@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use pdl_cohort::attributes::Split;
 use pdl_curriculum::manifest::Manifest;
-use pdl_fit::data::Subset;
-use pdl_fit::experiment::{RunRecord, Trial, Tuning, read_run};
+use pdl_fit::{RunRecord, Subset, Trial, Tuning, read_run};
 use pdl_store::{hash, json, table};
 
 const FLAGS: [&str; 10] =

@@ -46,6 +46,7 @@ pub use read::{
 };
 pub use stack::StackGeometry;
 
+use pdl_store::StoreError;
 use pdl_store::file_state::FileState;
 use pdl_store::memory::MemoryError;
 use pdl_store::plural::counted;
@@ -209,7 +210,16 @@ impl ReadError {
         text.strip_suffix(&path).unwrap_or("the file cannot be read").to_owned()
     }
 
-    /// The memory error, if that is the cause: with more memory the same file may be readable.
+    /// The machine's error that kept `what` from being read: it says nothing of the file.
+    pub fn machine(&self, what: &str) -> Option<StoreError> {
+        match self {
+            Self::Memory { source, .. } => StoreError::no_memory(what, *source),
+            _ => StoreError::machine(what, Some(self.path()), self),
+        }
+    }
+
+    /// Why there was no memory for it, when that is the cause: with more, the same file may be
+    /// read.
     pub fn memory(&self) -> Option<MemoryError> {
         match self {
             Self::Memory { source, .. } => Some(*source),

@@ -28,13 +28,21 @@ pub(crate) fn read(
 ) -> Result<Content, ReadError> {
     let mut source = files.open(files.path)?;
     let Text { mut fields, .. } = Text::read(files, &mut source)?;
-    let side_by_side = components_last(&mut fields);
+    let kind = components_last(&mut fields);
     let header = Header::new(files, &fields)?;
+    let components = header.axes.last().copied().unwrap_or(1);
+    if let (Some(kind), None) = (&kind, frame)
+        && kind != "list"
+        && components > 1
+    {
+        return Err(files.unsupported(format!(
+            "its voxels are of the kind {kind}, {components} numbers each, as those of a displacement field or of colours              are: pdl takes one number a voxel. Where they are channels, name one by its number from 0, as in FILE#0, or              with --frame"
+        )));
+    }
     let (shape, frame) = one_volume(files, &header.axes, frame)?;
     check_kinds(files, fields.get("kinds").map_or("", String::as_str))?;
     let (affine, findings) = header.affine(files)?;
-    let components = header.axes.last().copied().unwrap_or(1);
-    if side_by_side && components > 1 {
+    if kind.is_some() && components > 1 {
         let stored = with_components(shape, components);
         let stored = stored.ok_or_else(|| files.invalid(format!("it declares {shape:?} voxels")))?;
         let mut component = Component::new(sink, components, frame);
@@ -335,13 +343,13 @@ impl Header {
     }
 }
 
-/// If the first of four axes holds the components of a voxel, such as colours, and the others are
-/// spatial, rewrites the fields as if it were the last. Returns whether that was so.
-fn components_last(fields: &mut HashMap<String, String>) -> bool {
+/// Where the first of four axes holds the parts of a voxel, such as a colour's, and the others are
+/// those of space, says the fields as if it were the last. Returns its kind, if it was so.
+fn components_last(fields: &mut HashMap<String, String>) -> Option<String> {
     const SPACE: [&str; 4] = ["domain", "space", "none", "???"];
-    let Some(kinds) = fields.get("kinds").cloned() else { return false };
+    let kinds = fields.get("kinds").cloned()?;
     let kinds: Vec<&str> = kinds.split_whitespace().collect();
-    let [first, rest @ ..] = kinds.as_slice() else { return false };
+    let [first, rest @ ..] = kinds.as_slice() else { return None };
     let is_space = |kind: &&str| SPACE.contains(kind);
     let directions = fields.get("space directions").map(|text| text.trim().to_owned());
     let in_space = directions.as_deref().map(|text| text.strip_prefix("none"));
@@ -351,7 +359,7 @@ fn components_last(fields: &mut HashMap<String, String>) -> bool {
         || !rest.iter().all(is_space)
         || in_space == Some(None)
     {
-        return false;
+        return None;
     }
     if let Some(Some(text)) = in_space {
         fields.insert("space directions".to_owned(), format!("{} none", text.trim()));
@@ -364,7 +372,7 @@ fn components_last(fields: &mut HashMap<String, String>) -> bool {
         fields.insert(name.to_owned(), text);
     }
     fields.insert("kinds".to_owned(), format!("{} list", rest.join(" ")));
-    true
+    Some((*first).to_owned())
 }
 
 /// The first three axes must be those of space, a fourth may count frames; no axis may hold the

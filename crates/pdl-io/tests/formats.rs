@@ -122,6 +122,23 @@ fn axes_that_are_not_of_space_are_refused() {
 }
 
 #[test]
+fn vectors_are_told_from_frames() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("a.nrrd");
+    let read = |kind: &str, name: &str| {
+        let head = format!("NRRD0004\ntype: uchar\ndimension: 4\nkinds: {kind} domain domain domain\n");
+        fs::write(&path, head + "sizes: 3 1 1 2\nspacings: 1 1 1 1\nencoding: raw\n\nabcdef").unwrap();
+        read_image(&scratch.path().join(name)).map_err(|error| error.to_string())
+    };
+    assert!(read("vector", "a.nrrd").unwrap_err().contains("of the kind vector, 3 numbers each"));
+    assert!(read("list", "a.nrrd").unwrap_err().contains("it holds 3 frames"));
+    for kind in ["vector", "list"] {
+        let one = read(kind, "a.nrrd#1").unwrap();
+        assert_eq!(one.volume.voxels, [f32::from(b'b'), f32::from(b'e')], "{kind}");
+    }
+}
+
+#[test]
 fn a_pair_is_named_by_either_file_and_both_are_hashed() {
     let copy = tempfile::tempdir().unwrap();
     for name in ["pair.hdr", "pair.img"] {

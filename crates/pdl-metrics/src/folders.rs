@@ -12,7 +12,7 @@ use pdl_volume::{Grid, LabelMap};
 use serde::{Deserialize, Serialize};
 
 use crate::dice::IGNORED;
-use crate::scores::{EvaluationRow, ScoredCase, SurfaceOptions};
+use crate::scores::{EvaluationRow, ScoredCase, StructureScore, SurfaceOptions};
 use crate::structure::MeasuredStructure;
 use crate::surface::VoxelGrid;
 
@@ -225,7 +225,7 @@ pub fn score(
         }
     }
     unscored.sort_by(|a, b| a.case_id.cmp(&b.case_id));
-    let present = found.iter().flat_map(|(_, rows)| rows.iter().map(|row| row.label));
+    let present = found.iter().flat_map(|(_, rows)| rows.iter().map(|row| row.score.label));
     let values: BTreeSet<u16> = present.chain(names.names.keys().copied()).collect();
     if values.len() > MOST_LABELS {
         return Err(ScoreError::LabelCount { labels: values.len() });
@@ -239,18 +239,21 @@ pub fn score(
 /// The rows of a case for all labels; one that is neither in the prediction nor in the reference is
 /// absent from both.
 fn with_absent(case: &str, rows: Vec<EvaluationRow>, labels: &[Label]) -> Vec<EvaluationRow> {
-    let mut of_label: BTreeMap<u16, EvaluationRow> = rows.into_iter().map(|row| (row.label, row)).collect();
+    let mut of_label: BTreeMap<u16, EvaluationRow> =
+        rows.into_iter().map(|row| (row.score.label, row)).collect();
     let row = |label: &Label| {
         of_label.remove(&label.value).unwrap_or_else(|| EvaluationRow {
-            case_id: case.to_owned(),
-            label: label.value,
-            name: label.name.clone(),
-            dice: None,
-            surface_dice: None,
-            hd95_mm: None,
-            drawn_ml: 0.0,
-            predicted_ml: 0.0,
-            annotated: true,
+            score: StructureScore {
+                case_id: case.to_owned(),
+                label: label.value,
+                name: label.name.clone(),
+                dice: None,
+                surface_dice: None,
+                hd95_mm: None,
+                drawn_ml: 0.0,
+                predicted_ml: 0.0,
+                annotated: true,
+            },
             false_positive_ml: Some(0.0),
             false_negative_ml: Some(0.0),
             lesions: Some(0),
@@ -329,9 +332,7 @@ fn of_pair(
                 if let Some(error) = error.memory() {
                     return Ok(Err(error));
                 }
-                if let Some(error) =
-                    StoreError::machine(&format!("case {}", pair.case_id), Some(path), &error)
-                {
+                if let Some(error) = error.machine(&format!("case {}", pair.case_id)) {
                     return Err(error);
                 }
                 return unscored(format!("its {what} cannot be read: {}", error.reason()));

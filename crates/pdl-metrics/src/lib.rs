@@ -20,6 +20,6 @@ mod surface_elements;
 pub use detection::Detection;
 pub use dice::IGNORED;
 pub use lesions::LesionDetection;
-pub use scores::{EvaluationRow, EvaluationSummary, ScoredCase, SurfaceOptions};
+pub use scores::{EvaluationRow, EvaluationSummary, ScoredCase, StructureScore, SurfaceOptions};
 pub use structure::{ChannelUnion, MeasuredStructure};
 pub use surface::SurfaceMeasure;

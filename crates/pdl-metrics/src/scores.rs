@@ -1,6 +1,6 @@
 //! Metrics of cases with reference label maps, and their means over a cohort.
 
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use pdl_cohort::attributes::Modality;
 use pdl_curriculum::manifest::Label;
 use pdl_store::table::{Metadata, column, nullable};
@@ -14,9 +14,9 @@ use crate::lesions::{LesionDetection, Lesions};
 use crate::structure::MeasuredStructure;
 use crate::surface::{self, SurfaceMeasure, VoxelGrid};
 
-/// Metrics of one case and label.
+/// The principal metrics of one case and label. They are columns of their own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct EvaluationRow {
+pub struct StructureScore {
     /// Identifier in the manifest.
     pub case_id: String,
     /// Value of the label; of a region the value that it is written as.
@@ -36,6 +36,14 @@ pub struct EvaluationRow {
     pub predicted_ml: f64,
     /// Whether the case was annotated for the label.
     pub annotated: bool,
+}
+
+/// Metrics of one case and label.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EvaluationRow {
+    /// Overlap, surfaces and volumes.
+    #[serde(flatten)]
+    pub score: StructureScore,
     /// Volume of the prediction outside of the reference, ml; null if the label is not annotated.
     pub false_positive_ml: Option<f64>,
     /// Volume of the reference outside of the prediction, ml; null if the label is not annotated.
@@ -68,17 +76,17 @@ impl EvaluationRow {
     /// Its volumes, if the case was annotated for the label.
     fn volumes(&self) -> Option<Volumes> {
         Some(Volumes {
-            drawn_ml: self.drawn_ml,
+            drawn_ml: self.score.drawn_ml,
             false_positive_ml: self.false_positive_ml?,
             false_negative_ml: self.false_negative_ml?,
         })
     }
 }
 
-/// Columns of the table.
-pub fn schema() -> Schema {
-    use DataType::{Boolean, Float64, UInt16, UInt32, Utf8};
-    Schema::new(vec![
+/// Columns of a [`StructureScore`].
+pub fn score_columns() -> [Field; 9] {
+    use DataType::{Boolean, Float64, UInt16, Utf8};
+    [
         column("case_id", Utf8),
         column("label", UInt16),
         column("name", Utf8),
@@ -88,13 +96,21 @@ pub fn schema() -> Schema {
         column("drawn_ml", Float64),
         column("predicted_ml", Float64),
         column("annotated", Boolean),
+    ]
+}
+
+/// Columns of the table.
+pub fn schema() -> Schema {
+    use DataType::{Float64, UInt32};
+    let further = [
         nullable("false_positive_ml", Float64),
         nullable("false_negative_ml", Float64),
         nullable("lesions", UInt32),
         nullable("lesions_found", UInt32),
         nullable("predicted_lesions", UInt32),
         nullable("false_positive_lesions", UInt32),
-    ])
+    ];
+    Schema::new(score_columns().into_iter().chain(further).collect::<Vec<_>>())
 }
 
 /// Mean metrics over the cases.
@@ -183,7 +199,7 @@ impl ScoredCase<'_> {
                 .flatten();
             let volumes = annotated.then(|| Volumes::of(&drawn, &predicted, voxel_ml));
             let lesions = annotated.then(|| Lesions::of(&drawn, &predicted, self.grid.shape));
-            EvaluationRow {
+            let score = StructureScore {
                 case_id: self.case_id.to_owned(),
                 label: label.value,
                 name: label.name.clone(),
@@ -193,6 +209,9 @@ impl ScoredCase<'_> {
                 drawn_ml: ml(&drawn),
                 predicted_ml: ml(&predicted),
                 annotated,
+            };
+            EvaluationRow {
+                score,
                 false_positive_ml: volumes.map(|volumes| volumes.false_positive_ml),
                 false_negative_ml: volumes.map(|volumes| volumes.false_negative_ml),
                 lesions: lesions.map(|lesions| lesions.drawn),
@@ -208,15 +227,15 @@ impl ScoredCase<'_> {
 /// Means over cases for each label, then over the labels; the last is called "mean".
 pub fn summary(labels: &[Label], rows: &[EvaluationRow]) -> Vec<EvaluationSummary> {
     let of_label = |label: &Label| {
-        let rows: Vec<&EvaluationRow> = rows.iter().filter(|row| row.label == label.value).collect();
+        let rows: Vec<&EvaluationRow> = rows.iter().filter(|row| row.score.label == label.value).collect();
         let over =
             |figure: fn(&EvaluationRow) -> Option<f64>| mean(rows.iter().filter_map(|row| figure(row)));
         EvaluationSummary {
             name: label.name.clone(),
-            cases: rows.iter().filter(|row| row.dice.is_some()).count(),
-            dice: over(|row| row.dice),
-            surface_dice: over(|row| row.surface_dice),
-            hd95_mm: over(|row| row.hd95_mm),
+            cases: rows.iter().filter(|row| row.score.dice.is_some()).count(),
+            dice: over(|row| row.score.dice),
+            surface_dice: over(|row| row.score.surface_dice),
+            hd95_mm: over(|row| row.score.hd95_mm),
             detection: Detection::of(&rows.iter().filter_map(|row| row.volumes()).collect::<Vec<_>>()),
             lesions: Some(LesionDetection::of(
                 &rows.iter().filter_map(|row| row.lesions()).collect::<Vec<_>>(),

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 
 use pdl_cohort::case_row::CaseRow;
 use pdl_io::split_frame;
+use pdl_store::hash::Key;
 
 /// The separator between a case's id and the name of a channel in a prepared file's name: enough
 /// `_` that all these names, and those of the first channels, are distinct, without regard to case
@@ -31,8 +32,16 @@ pub(crate) fn file_stem(row: &CaseRow, channel: &str, separator: &str) -> String
     format!("{}{separator}{channel}", row.case_id)
 }
 
-/// The identities of the images of a case: the hashes of their files, and the frames of these.
-pub(crate) fn identities(row: &CaseRow) -> Vec<(&str, Option<usize>)> {
+/// A key with the images of a case that has several, or is one frame of a file of several.
+pub(crate) fn with_channels(key: Key, row: &CaseRow) -> Key {
+    match identities(row).as_slice() {
+        [(_, None)] => key,
+        several => key.part("channels", &several),
+    }
+}
+
+/// What tells apart the images of a case: the hashes of their files, and the frames of these.
+fn identities(row: &CaseRow) -> Vec<(&str, Option<usize>)> {
     row.images().into_iter().map(|(path, blake3)| (blake3, split_frame(path).1)).collect()
 }
 

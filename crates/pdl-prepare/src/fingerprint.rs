@@ -247,7 +247,7 @@ impl Fingerprint {
             foreground: pooled(parts),
             without_labels: !rows.iter().any(|row| row.is_labelled()),
             nonzero_box_share: Spread::of(parts.iter().map(|part| part.nonzero_box_share)).median,
-            image_range: Some(image_range(rows.iter().map(|row| [row.intensity_p00_5, row.intensity_p99_5]))),
+            image_range: Some(image_range(rows.iter().map(|row| row.intensities.percentiles()))),
             standard_scale: standard_scale(parts),
             first_channel: rows.first().and_then(|row| Some(row.channels.first()?.name.clone())),
             further_channels: further_channels(rows, parts),
@@ -263,7 +263,7 @@ fn further_channels(rows: &[&CaseRow], parts: &[CaseFingerprint]) -> Vec<Channel
         let percentiles = rows
             .iter()
             .filter_map(|row| row.channels.get(number))
-            .map(|channel| [channel.intensity_p00_5, channel.intensity_p99_5]);
+            .map(|channel| channel.intensities.percentiles());
         let parts: Vec<&CaseFingerprint> =
             parts.iter().filter_map(|part| part.channels.get(number - 1)).collect();
         ChannelFingerprint {

@@ -22,19 +22,25 @@
 
 mod channels;
 pub mod crop;
+pub mod failure;
 pub mod fingerprint;
 pub mod label_loss;
 pub mod normalisation_choice;
 pub mod normalise;
 pub mod parameters;
+mod pinned_plan;
 pub mod plan;
 pub mod prepare;
+mod prepare_findings;
+pub mod prepare_image;
+pub mod prepared_row;
 pub mod proxies;
 mod remote_results;
 pub mod remote_worker;
 pub mod resample;
 mod source;
 pub mod spline;
+mod training_fingerprint;
 
 use std::path::PathBuf;
 

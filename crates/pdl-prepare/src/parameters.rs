@@ -1,10 +1,12 @@
 //! Parameters of the prepare stage.
 
+use clap::Parser;
 use pdl_cohort::attributes::Split;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::crop::Crop;
+
 /// Parameters of the prepare stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
 #[serde(default, deny_unknown_fields)]
@@ -69,20 +71,14 @@ pub struct PrepareParameters {
 }
 
 impl Default for PrepareParameters {
+    /// The defaults of the flags.
     fn default() -> Self {
-        Self {
-            crop: Crop::None,
-            spacing: None,
-            proxy_size: vec![64],
-            grid: GridKind::Box,
-            field_of_view: None,
-            proxy_labels: false,
-            plan_from: PlanFrom::Train,
-            resample: Resampling::Box,
-            normalise: Scheme::Auto,
-            intensity_window: None,
-            intensity_percentiles: vec![0.5, 99.5],
+        #[derive(clap::Parser)]
+        struct NoFlags {
+            #[command(flatten)]
+            parameters: PrepareParameters,
         }
+        NoFlags::parse_from(["pdl"]).parameters
     }
 }
 

@@ -1,11 +1,12 @@
 //! `plan.json`: what is done to every case.
 
-use pdl_findings::{Code, Finding};
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use pdl_cohort::attributes::Modality;
 use pdl_cohort::plausible::SIDES_MM;
-use pdl_store::safe_name;
+use pdl_findings::{Code, Finding};
+use pdl_store::{json, safe_name};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -280,7 +281,21 @@ impl Plan {
     }
 }
 
-/// Whether these sides of a voxel are plausible, mm.
+/// Reads `plan.json` of a curation folder, and checks what it holds, which may have been edited.
+///
+/// # Errors
+/// [`PrepareError::Store`] when it is missing or no such file, [`PrepareError::Plan`] when it holds
+/// what cannot be.
+pub fn read(out: &Path) -> Result<Plan, PrepareError> {
+    let path = out.join(FILE);
+    let plan: Plan = json::read(&path)?;
+    match plan.problem() {
+        None => Ok(plan),
+        Some(problem) => Err(PrepareError::Plan { path, problem }),
+    }
+}
+
+/// Whether a voxel can have these sides, mm.
 pub(crate) fn is_plausible(sides: [f64; 3]) -> bool {
     sides.iter().all(|side| SIDES_MM.contains(side))
 }

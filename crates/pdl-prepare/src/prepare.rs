@@ -1,177 +1,45 @@
 //! The prepare stage: fingerprint, plan, prepared volumes and proxies.
 
-use pdl_findings::{Code, Finding};
 use std::collections::HashSet;
 use std::path::Path;
 
-use arrow::datatypes::{DataType, Schema};
 use pdl_cohort::case_row::CaseRow;
 use pdl_cohort::cases::Cases;
+use pdl_findings::Finding;
 use pdl_io::nifti;
 use pdl_store::hash::Key;
 use pdl_store::journal::{Journal, Stamp};
 use pdl_store::memory::MemoryLimit;
 use pdl_store::progress::{self, StageContext};
-use pdl_store::safe_path::{self, SafePath};
-use pdl_store::table::{self, column, list, nullable, structure};
-use pdl_store::{StoreError, atomic, json, regular_file, safe_name};
-use pdl_volume::{Grid, Volume, VoxelBox, image_on};
+use pdl_store::safe_path::SafePath;
+use pdl_store::{StoreError, atomic, table};
+use pdl_volume::{Grid, Volume};
 use rayon::prelude::*;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::PrepareError;
-use crate::channels;
+use crate::channels::{self, with_channels};
 use crate::crop::Crop;
-use crate::fingerprint::{self, CaseFingerprint, Fingerprint, nonzero_box_share};
+use crate::failure::{self, Failure};
 use crate::label_loss::{self, PreparedLabel};
-use crate::normalisation_choice;
-use crate::normalise::{Normalisation, normalise};
-use crate::parameters::{PlanFrom, PrepareParameters, Resampling};
-use crate::plan::{self, Plan};
+use crate::normalise::Normalisation;
+use crate::parameters::{PrepareParameters, Resampling};
+use crate::pinned_plan;
+use crate::plan::Plan;
+use crate::prepare_findings;
+use crate::prepare_image::normalised_and_resampled;
+use crate::prepared_row::{self, PreparedRow};
 use crate::proxies::labels::ProxyLabels;
 use crate::proxies::{self, ProxyRow, ProxyWriter, ROWS_PER_FILE};
 use crate::remote_results;
-use crate::resample::{checked_shape_at, resample_image, resample_labels, shape_at};
+use crate::resample::{checked_shape_at, resample_labels, shape_at};
 use crate::source::{self, Source, batches};
 use crate::spline;
-
-/// The table's name inside a curation folder.
-pub const FILE: &str = "prepared.parquet";
-
-/// The list of cases that failed, inside a curation folder; absent when none did.
-pub const FAILURES_FILE: &str = "failures.json";
 
 const IMAGES: &str = "prepared/images";
 const LABELS: &str = "prepared/labels";
 
-/// One prepared case. Paths are relative to the curation folder; arrays over axes are x, y, z of
-/// the RAS+ volume.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct PreparedRow {
-    /// The prepared case, by its id.
-    #[serde(deserialize_with = "safe_name::deserialize")]
-    pub case_id: String,
-    /// The prepared image, float32.
-    #[serde(deserialize_with = "safe_path::deserialize")]
-    pub image: String,
-    /// The prepared label map; null for a case without a label.
-    #[serde(default, deserialize_with = "safe_path::deserialize_option")]
-    pub label: Option<String>,
-    /// Voxels along x, y, z.
-    pub shape: Vec<u32>,
-    /// Voxel size along x, y, z, mm.
-    pub spacing_mm: Vec<f64>,
-    /// First voxel of the crop along x, y, z of the stored image in RAS+ order.
-    #[serde(default)]
-    pub crop_start_xyz: Vec<u32>,
-    /// Shape of the crop along x, y, z of the stored image in RAS+ order.
-    #[serde(default)]
-    pub crop_shape_xyz: Vec<u32>,
-    /// Number of labelled voxels outside the image's own box, which was extended to hold them.
-    #[serde(default)]
-    pub crop_labelled_outside: u64,
-    /// The labels of the case after preparation.
-    #[serde(default)]
-    pub labels: Vec<PreparedLabel>,
-    /// BLAKE3 of the image file.
-    pub image_blake3: String,
-    /// BLAKE3 of the label file; null for a case without a label.
-    #[serde(default)]
-    pub label_blake3: Option<String>,
-    /// The prepared images in the order of the cohort's channels; the first is `image`.
-    #[serde(default, deserialize_with = "safe_path::deserialize_list")]
-    pub images: Vec<String>,
-    /// BLAKE3 of each file of `images`.
-    #[serde(default)]
-    pub images_blake3: Vec<String>,
-}
-
-impl PreparedRow {
-    /// Whether it states a plausible volume: three sides and three spacings.
-    fn is_plausible(&self) -> bool {
-        let spacing = <[f64; 3]>::try_from(self.spacing_mm.as_slice());
-        self.shape.len() == 3
-            && !self.shape.contains(&0)
-            && spacing.is_ok_and(plan::is_plausible)
-            && self.images.len() == self.images_blake3.len()
-    }
-
-    /// With the images of all channels, which tables of earlier versions do not list.
-    pub(crate) fn with_images(mut self) -> Self {
-        if self.images.is_empty() {
-            self.images = vec![self.image.clone()];
-            self.images_blake3 = vec![self.image_blake3.clone()];
-        }
-        self
-    }
-
-    /// The crop of the stored image's RAS+ grid; the whole grid if the table does not state it.
-    pub fn cropped(&self, whole: &Grid) -> Grid {
-        let three = |numbers: &[u32]| <[u32; 3]>::try_from(numbers).ok().map(|n| n.map(|n| n as usize));
-        match (three(&self.crop_start_xyz), three(&self.crop_shape_xyz)) {
-            (Some(start), Some(shape)) => VoxelBox { start, shape }.of_grid(whole),
-            _ => *whole,
-        }
-    }
-}
-
-/// The table's columns.
-pub fn schema() -> Schema {
-    use DataType::{Float64, UInt16, UInt32, UInt64, Utf8};
-    Schema::new(vec![
-        column("case_id", Utf8),
-        column("image", Utf8),
-        nullable("label", Utf8),
-        column("shape", list(UInt32)),
-        column("spacing_mm", list(Float64)),
-        column("crop_start_xyz", list(UInt32)),
-        column("crop_shape_xyz", list(UInt32)),
-        column("crop_labelled_outside", UInt64),
-        column("labels", list(structure(&[("value", UInt16), ("voxels", UInt64), ("kept", Float64)]))),
-        column("image_blake3", Utf8),
-        nullable("label_blake3", Utf8),
-        column("images", list(Utf8)),
-        column("images_blake3", list(Utf8)),
-    ])
-}
-
-/// Reads `prepared.parquet` of a curation folder.
-///
-/// # Errors
-/// [`StoreError`] if it is missing or not such a table.
-pub fn read(out: &Path) -> Result<Vec<PreparedRow>, StoreError> {
-    let path = out.join(FILE);
-    let rows: Vec<PreparedRow> = table::read_rows(&path)?.0;
-    match rows.iter().find(|row| !row.is_plausible()) {
-        Some(row) => {
-            let problem =
-                format!("the shape or spacing of case {} cannot be; run `pdl prepare` again", row.case_id);
-            Err(StoreError::Table { path, problem })
-        }
-        None => Ok(rows.into_iter().map(PreparedRow::with_images).collect()),
-    }
-}
-
-/// Reads `failures.json` of a curation folder; there are none where the file is absent.
-///
-/// # Errors
-/// [`StoreError`] if it is not such a file.
-pub fn read_failures(out: &Path) -> Result<Vec<Failure>, StoreError> {
-    let path = out.join(FAILURES_FILE);
-    if regular_file::is_there(&path)? { json::read(&path) } else { Ok(Vec::new()) }
-}
-
-/// A case that a stage could not work on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Failure {
-    /// The case that failed, by its id.
-    pub case_id: String,
-    /// The stage that could not work on it.
-    pub stage: String,
-    /// Why.
-    pub message: String,
-}
+/// The stage's own journals, below `.pdl/`: of the prepared volumes, and of the files of proxies.
+pub(crate) const JOURNALS: [&str; 2] = ["prepare", "proxies"];
 
 /// The result of the prepare stage.
 #[derive(Clone, Debug)]
@@ -205,18 +73,9 @@ pub fn prepare(
         atomic::sweep(&SafePath::new(out, folder)?)?;
     }
     remote_results::collect(out)?;
-    let (plan, mut findings) = make_plan(out, &rows, parameters, replan, run)?;
-    let limit = run.memory_limit();
-    limit.alone().take(plan.proxy_bytes()).map_err(PrepareError::ProxyMemory)?;
-    let stage = Stage {
-        out,
-        plan: &plan,
-        journal: Journal::open(out, "prepare", run.trust)?,
-        proxy_journal: Journal::open(out, "proxies", run.trust)?,
-        run,
-        memory: limit.bytes(),
-        separator: channels::separator(&rows),
-    };
+    let (plan, mut findings) = pinned_plan::make(out, &rows, parameters, replan, run)?;
+    run.memory_limit().alone().take(plan.proxy_bytes()).map_err(PrepareError::ProxyMemory)?;
+    let stage = Stage::open(out, &plan, JOURNALS, channels::separator(&rows), run)?;
     run.progress.begin("preparing cases", rows.len() as u64);
     let mut done = Vec::with_capacity(rows.len());
     for (index, chunk) in rows.chunks(ROWS_PER_FILE).enumerate() {
@@ -227,14 +86,15 @@ pub fn prepare(
     if let (true, Some(first)) = (done.is_empty(), failures.first()) {
         return Err(PrepareError::AllFailed { count: failures.len(), first: first.message.clone() });
     }
-    report_failures(out, &failures)?;
-    findings.extend(padding_finding(&done));
-    findings.extend(crop_finding(&done));
+    failure::write(out, &failures)?;
     let written = done.iter().filter(|case| case.fresh).count();
+    let padded_shares: Vec<f64> = done.iter().map(|case| case.padded_share).collect();
     let prepared: Vec<PreparedRow> = done.into_iter().map(|case| case.row).collect();
+    findings.extend(prepare_findings::padding(&padded_shares));
+    findings.extend(prepare_findings::crop(&prepared));
     let left = prepared.iter().map(|row| (row.case_id.as_str(), row.labels.as_slice()));
     findings.extend(label_loss::findings(left, &cases.label_names));
-    table::write_rows(&out.join(FILE), &schema(), &prepared, Vec::new())?;
+    table::write_rows(&out.join(prepared_row::FILE), &prepared_row::schema(), &prepared, Vec::new())?;
     remove_strangers(out, &prepared, rows.len().div_ceil(ROWS_PER_FILE))?;
     if failures.is_empty() {
         remote_results::remove(out)?;
@@ -242,169 +102,10 @@ pub fn prepare(
     Ok(Prepared { plan, findings, written, cases: prepared.len(), failures })
 }
 
-/// Reads `plan.json` of a curation folder.
-///
-/// # Errors
-/// [`PrepareError::Store`] if it is missing or not such a file, [`PrepareError::Plan`] if it is
-/// invalid.
-pub fn read_plan(out: &Path) -> Result<Plan, PrepareError> {
-    checked_plan(&out.join(plan::FILE))
-}
-
-/// Computes the fingerprint, and keeps the existing plan unless a new one is requested or its
-/// options have changed; a plan that the user has edited is not replaced.
-pub(crate) fn make_plan(
-    out: &Path,
-    rows: &[&CaseRow],
-    parameters: &PrepareParameters,
-    replan: bool,
-    run: StageContext<'_>,
-) -> Result<(Plan, Vec<Finding>), PrepareError> {
-    let training = plan_cases(rows, parameters.plan_from);
-    let mut fingerprint = take_fingerprint(out, &training, parameters.crop, run)?;
-    let path = out.join(plan::FILE);
-    let pinned = if !replan && regular_file::is_there(&path)? { Some(checked_plan(&path)?) } else { None };
-    let pinned = match pinned {
-        Some(plan)
-            if plan.parameters == *parameters
-                && plan.modality == fingerprint.modality
-                && plan.has_channels_of(&fingerprint) =>
-        {
-            Some(plan)
-        }
-        Some(plan) => {
-            if let Some(edited) = plan.edited()? {
-                return Err(PrepareError::EditedPlan { edited, options: changed(&plan, parameters), path });
-            }
-            None
-        }
-        None => None,
-    };
-    let plan = match pinned {
-        Some(plan) => {
-            fingerprint.findings = plan.drift(&fingerprint);
-            plan
-        }
-        None => Plan::new(&fingerprint, parameters)?,
-    };
-    json::write(&out.join(fingerprint::FILE), &fingerprint)?;
-    json::write(&path, &plan)?;
-    let mut findings = fingerprint.findings.clone();
-    findings.extend(normalisation_choice::window_finding(&fingerprint, plan.proxies.mapping, parameters));
-    findings.extend(fingerprint.without_labels_finding());
-    Ok((plan, findings))
-}
-
-/// The cases that the plan is made from: those that are labelled, or all of them where none is.
-fn plan_cases<'a>(rows: &[&'a CaseRow], plan_from: PlanFrom) -> Vec<&'a CaseRow> {
-    let mut cases: Vec<&CaseRow> = rows.iter().copied().filter(|row| plan_from.includes(row.split)).collect();
-    if cases.iter().any(|row| row.is_labelled()) {
-        cases.retain(|row| row.is_labelled());
-    }
-    cases
-}
-
-/// Reads a plan, and checks what it holds, which may have been edited.
-fn checked_plan(path: &Path) -> Result<Plan, PrepareError> {
-    let plan: Plan = json::read(path)?;
-    let problem = plan.problem();
-    problem.map_or(Ok(plan), |problem| Err(PrepareError::Plan { path: path.to_owned(), problem }))
-}
-
-/// The options that are not those of the plan, by name.
-fn changed(plan: &Plan, parameters: &PrepareParameters) -> String {
-    let names = plan::differences(&plan.parameters, parameters);
-    if names.is_empty() { "modality or channels".to_owned() } else { names.join(", ") }
-}
-
-fn take_fingerprint(
-    out: &Path,
-    training: &[&CaseRow],
-    crop: Crop,
-    run: StageContext<'_>,
-) -> Result<Fingerprint, PrepareError> {
-    let Some(modality) = training.first().map(|row| row.modality) else {
-        return Err(PrepareError::NoTrainingCases { out: out.to_owned() });
-    };
-    let journal = Journal::<CaseFingerprint>::open(out, "fingerprint", run.trust)?;
-    run.progress.begin("taking the fingerprint", training.len() as u64);
-    let mut parts: Vec<Result<CaseFingerprint, PrepareError>> = Vec::with_capacity(training.len());
-    let limit = run.memory_limit();
-    for batch in batches(training, limit.bytes(), |grid| source::voxels(grid.shape)) {
-        let one = |row: &&CaseRow| {
-            let _item = progress::at_work(run.progress, &row.case_id);
-            let part = fingerprint_once(out, &journal, row, crop, &limit);
-            run.progress.advance(1);
-            part
-        };
-        parts.extend(batch.par_iter().map(one).collect::<Result<Vec<_>, StoreError>>()?);
-    }
-    let first = parts.iter().find_map(|part| part.as_ref().err()).map(ToString::to_string);
-    let (rows, parts): (Vec<&CaseRow>, Vec<CaseFingerprint>) =
-        training.iter().zip(parts).filter_map(|(row, part)| Some((*row, part.ok()?))).unzip();
-    if let (true, Some(first)) = (rows.is_empty(), first) {
-        return Err(PrepareError::AllFailed { count: training.len(), first });
-    }
-    Ok(Fingerprint::of(modality, &rows, &parts))
-}
-
-/// The case's part of the fingerprint; the inner error if its files cannot be read: such a case is
-/// reported where it is prepared.
-fn fingerprint_once(
-    out: &Path,
-    journal: &Journal<CaseFingerprint>,
-    row: &CaseRow,
-    crop: Crop,
-    limit: &MemoryLimit,
-) -> Result<Result<CaseFingerprint, PrepareError>, StoreError> {
-    let key = Key::new("fingerprint 4")
-        .part("image", &row.image_blake3)
-        .part("label", &row.label_blake3)
-        .part("labels", &row.labels)
-        .part("affine", &row.affine)
-        .part("crop", &crop);
-    let key = with_channels(key, row).finish();
-    if let Some(known) = journal.find(&row.case_id, &key) {
-        return Ok(Ok(known.clone()));
-    }
-    let source = match Source::read(out, row, &limit.share()) {
-        Ok(source) => source,
-        Err(error) => return machine_failure(row, &error).map_or(Ok(Err(error)), Err),
-    };
-    let nonzero = nonzero_box_share(&source.image, &source.channels);
-    let source = source.crop(crop);
-    let of = |image| CaseFingerprint::of(image, source.labels.as_ref(), &row.labels, nonzero);
-    let part = of(&source.image).with_channels(source.channels.iter().map(of).collect());
-    journal.record(&row.case_id, &key, Vec::new(), &part)?;
-    Ok(Ok(part))
-}
-
-/// The machine's error in the sources of a case's error; it ends the run, as it is no defect of the
-/// case.
-fn machine_failure(row: &CaseRow, error: &PrepareError) -> Option<StoreError> {
-    let what = format!("case {}", row.case_id);
-    let memory = match error {
-        PrepareError::Memory(error) => Some(*error),
-        PrepareError::Read(error) => error.memory(),
-        _ => None,
-    };
-    if let Some(error) = memory {
-        return StoreError::no_memory(&what, error);
-    }
-    let path = match error {
-        PrepareError::Read(error) => Some(error.path()),
-        PrepareError::Store(StoreError::Io { path, .. }) => Some(path.as_path()),
-        _ => None,
-    };
-    StoreError::machine(&what, path, error)
-}
-
-/// The outputs of a case.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// What was made of a case.
 pub(crate) struct Done {
     row: PreparedRow,
     padded_share: f64,
-    #[serde(skip)]
     fresh: bool,
 }
 
@@ -418,6 +119,27 @@ pub(crate) struct Stage<'a> {
     pub memory: u64,
     /// Separator between a case's id and a channel's name in a prepared file's name.
     pub separator: String,
+}
+
+impl<'a> Stage<'a> {
+    /// Opens the two journals, of volumes and of proxies, by their names below `.pdl/`.
+    pub(crate) fn open(
+        out: &'a Path,
+        plan: &'a Plan,
+        [volumes, proxies]: [&str; 2],
+        separator: String,
+        run: StageContext<'a>,
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
+            out,
+            plan,
+            journal: Journal::open(out, volumes, run.trust)?,
+            proxy_journal: Journal::open(out, proxies, run.trust)?,
+            run,
+            memory: run.memory(),
+            separator,
+        })
+    }
 }
 
 impl Stage<'_> {
@@ -479,7 +201,7 @@ impl Stage<'_> {
             let _item = progress::at_work(self.run.progress, &row.case_id);
             let result = match work(index, row) {
                 Ok(result) => Ok(result),
-                Err(error) => match machine_failure(row, &error) {
+                Err(error) => match failure::of_machine(row, &error) {
                     Some(error) => return Err(error),
                     None => Err(Failure {
                         case_id: row.case_id.clone(),
@@ -500,11 +222,11 @@ impl Stage<'_> {
             Some(proxy) => (proxy, None),
             None => {
                 let source = self.source(row)?;
-                let percentiles = [row.intensity_p00_5, row.intensity_p99_5];
+                let percentiles = row.intensities.percentiles();
                 let mut proxy = proxies::proxy(&source.image, percentiles, &self.plan.proxies)?;
                 let further = row.channels.iter().skip(1).zip(&self.plan.further_channels);
                 for ((channel, planned), image) in further.zip(&source.channels) {
-                    let percentiles = [channel.intensity_p00_5, channel.intensity_p99_5];
+                    let percentiles = channel.intensities.percentiles();
                     let mapped = proxies::mapped(image, percentiles, &self.plan.proxies, planned.mapping)?;
                     proxy.channels.push(mapped.0);
                 }
@@ -668,14 +390,6 @@ impl Stage<'_> {
     }
 }
 
-/// A key with the images of a case that has several, or is one frame of a file of several.
-fn with_channels(key: Key, row: &CaseRow) -> Key {
-    match channels::identities(row).as_slice() {
-        [(_, None)] => key,
-        several => key.part("channels", &several),
-    }
-}
-
 /// Cases that may be prepared together within `memory` bytes.
 pub(crate) fn batches_by_memory<'r, 'c>(
     rows: &'r [&'c CaseRow],
@@ -689,100 +403,10 @@ pub(crate) fn batches_by_memory<'r, 'c>(
     batches(rows, memory, resampled)
 }
 
-/// An image as a plan makes it: in the orientation RAS+, cropped, normalised, at the plan's
-/// spacing.
-///
-/// # Errors
-/// [`PrepareError::Resample`] when the resampler refuses; [`PrepareError::Channels`] when the plan
-/// is for several images a case.
-pub fn prepare_image(image: Volume<f32>, plan: &Plan) -> Result<Volume<f32>, PrepareError> {
-    let mut prepared = prepare_images(vec![image], plan)?;
-    prepared.pop().ok_or(PrepareError::Channels { expected: plan.channels(), found: 0 })
-}
-
-/// As [`prepare_image`], of all images of a case in the order of the plan's channels. Those after
-/// the first are on its grid, or resampled to it. All are cropped to one box.
-///
-/// # Errors
-/// As [`prepare_image`].
-pub fn prepare_images(images: Vec<Volume<f32>>, plan: &Plan) -> Result<Vec<Volume<f32>>, PrepareError> {
-    let (expected, found) = (plan.channels(), images.len());
-    let mut images = images.into_iter();
-    let first =
-        images.next().filter(|_| expected == found).ok_or(PrepareError::Channels { expected, found })?;
-    let stated = first.grid;
-    let on_first = |image: Volume<f32>| match stated.coincides(&image.grid) {
-        true => Volume { grid: stated, voxels: image.voxels }.into_ras(),
-        false => image_on(&image, stated).0.into_ras(),
-    };
-    let further: Vec<Volume<f32>> = images.map(on_first).collect();
-    let first = first.into_ras();
-    let part = plan.crop.of_channels(&first, &further);
-    std::iter::once(first)
-        .chain(further)
-        .zip(plan.normalisations())
-        .map(|(image, normalisation)| normalised_and_resampled(part.of_volume(image), normalisation, plan))
-        .collect()
-}
-
-fn normalised_and_resampled(
-    mut image: Volume<f32>,
-    normalisation: &Normalisation,
-    plan: &Plan,
-) -> Result<Volume<f32>, PrepareError> {
-    let shape = checked_shape_at(&image.grid, plan.spacing_mm)?;
-    normalise(&mut image, normalisation);
-    match plan.resample {
-        Resampling::Box => resample_image(image, shape),
-        Resampling::Nnunet => Ok(spline::resample_image(&image, shape)),
-    }
-}
-
 /// The value of all voxels; none where they differ.
 fn constant(voxels: &[f32]) -> Option<f32> {
     let first = *voxels.first()?;
     voxels.iter().all(|voxel| *voxel == first).then_some(first)
-}
-
-fn report_failures(out: &Path, failures: &[Failure]) -> Result<(), StoreError> {
-    let path = out.join(FAILURES_FILE);
-    if !failures.is_empty() {
-        json::write(&path, &failures)?;
-    } else {
-        atomic::remove(&SafePath::from(&path))?;
-    }
-    Ok(())
-}
-
-/// Padding is the same in every case, so it counts as likeness: users must know how much of it
-/// there is.
-fn padding_finding(done: &[Done]) -> Option<Finding> {
-    let mean = done.iter().map(|case| case.padded_share).sum::<f64>() / done.len().max(1) as f64;
-    (mean > 0.0).then(|| {
-        let message = format!(
-            "{:.0}% of the proxies' voxels are padding, which makes all cases look alike; \
-             `--grid box` has none",
-            100.0 * mean
-        );
-        Finding::new(Code::PaddedProxies, message)
-    })
-}
-
-/// Finding about labels outside of the crop: the labels of a new image are unknown, so its crop
-/// cannot be extended for them.
-fn crop_finding(done: &[Done]) -> Option<Finding> {
-    let outside = |case: &&Done| case.row.crop_labelled_outside > 0;
-    let cases: Vec<&Done> = done.iter().filter(outside).collect();
-    let first = cases.first()?;
-    let message = format!(
-        "in {} of {} cases labels extend beyond the box of `--crop` ({} voxels in {}, the first of them): the box was \
-         extended, which is not possible for images without labels; \"crop_labelled_outside\" in {FILE} lists them",
-        cases.len(),
-        done.len(),
-        first.row.crop_labelled_outside,
-        first.row.case_id
-    );
-    Some(Finding::new(Code::CropExtended, message))
 }
 
 /// Removes what earlier runs made of cases that are no longer there.

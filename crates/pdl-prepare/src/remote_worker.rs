@@ -17,8 +17,10 @@ use rayon::prelude::*;
 use crate::PrepareError;
 use crate::channels;
 use crate::parameters::PrepareParameters;
+use crate::pinned_plan;
 use crate::plan::Plan;
-use crate::prepare::{PreparedRow, Stage, batches_by_memory, make_plan};
+use crate::prepare::{JOURNALS, Stage, batches_by_memory};
+use crate::prepared_row::PreparedRow;
 use crate::proxies::{self, ProxyWriter, ROWS_PER_FILE};
 use crate::remote_results;
 
@@ -48,18 +50,10 @@ pub fn plan_remote(
     let cases = hash::of_file(&out.join(cases::FILE))?;
     let table = Cases::read(out)?;
     let rows: Vec<&CaseRow> = table.usable().collect();
-    let (plan, _) = make_plan(out, &rows, parameters, replan, run)?;
+    let (plan, _) = pinned_plan::make(out, &rows, parameters, replan, run)?;
     remote_results::create_folder(out)?;
     remote_results::collect(out)?;
-    let stage = Stage {
-        out,
-        plan: &plan,
-        journal: Journal::open(out, "prepare", run.trust)?,
-        proxy_journal: Journal::open(out, "proxies", run.trust)?,
-        run,
-        memory: run.memory(),
-        separator: channels::separator(&rows),
-    };
+    let stage = Stage::open(out, &plan, JOURNALS, channels::separator(&rows), run)?;
     let mut missing = Vec::new();
     for (number, chunk) in rows.chunks(ROWS_PER_FILE).enumerate() {
         let name = proxies::file_name(number);
@@ -134,15 +128,8 @@ fn submit_result(
     separator: &str,
     run: StageContext<'_>,
 ) -> Result<(), PrepareError> {
-    let stage = Stage {
-        out,
-        plan,
-        journal: Journal::open(out, &remote_results::volumes_journal(row), run.trust)?,
-        proxy_journal: Journal::open(out, &remote_results::proxy_journal(row), run.trust)?,
-        run,
-        memory: run.memory(),
-        separator: separator.to_owned(),
-    };
+    let journals = [remote_results::volumes_journal(row), remote_results::proxy_journal(row)];
+    let stage = Stage::open(out, plan, journals.each_ref().map(String::as_str), separator.to_owned(), run)?;
     let key = stage.proxy_key(row);
     let submitted = stage.proxy_journal.find(&row.case_id, &key).is_some()
         && stage.journal.find(&row.case_id, &stage.volume_key(row)).is_some();

@@ -32,8 +32,8 @@ pub(crate) fn stored(out: &Path, row: &CaseRow, channel: usize) -> Result<Labell
     let of_channel = row.channels.get(channel);
     let path = of_channel.map_or(&row.image, |channel| &channel.image);
     let window = match of_channel {
-        Some(channel) => [channel.intensity_p00_5, channel.intensity_p99_5],
-        None => [row.intensity_p00_5, row.intensity_p99_5],
+        Some(channel) => channel.intensities.percentiles(),
+        None => row.intensities.percentiles(),
     };
     let image = read_image(&paths::resolve(out, path))?.volume;
     let grid = row.grid().filter(|grid| grid.shape == image.grid.shape).unwrap_or(image.grid);

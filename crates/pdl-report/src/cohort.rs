@@ -7,7 +7,7 @@ use pdl_cohort::attributes::{Modality, Split, Status};
 use pdl_cohort::case_row::CaseRow;
 use pdl_cohort::cases::Cases;
 use pdl_curriculum::manifest::{Manifest, ManifestRow};
-use pdl_prepare::prepare::Failure;
+use pdl_prepare::failure::Failure;
 use serde::Serialize;
 
 /// Findings per code that the report quotes in full.

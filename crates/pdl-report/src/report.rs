@@ -13,8 +13,9 @@ use pdl_curriculum::manifest::{self, Manifest};
 use pdl_curriculum::pacing::CurriculumStage;
 use pdl_curriculum::pairwise::SelectedPairs;
 use pdl_curriculum::parameters::RankParameters;
-use pdl_prepare::prepare::{self, PreparedRow};
+use pdl_prepare::prepared_row::{self, PreparedRow};
 use pdl_prepare::proxies::{self, Proxies};
+use pdl_prepare::{failure, plan};
 use pdl_similarity::metrics::Metric;
 use pdl_similarity::neighbours::{DuplicateGroup, duplicates};
 use pdl_similarity::pairs::{self, Pairs};
@@ -125,7 +126,7 @@ pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress
     let manifest = is_there(manifest::TABLE_FILE)?.then(|| Manifest::open(out)).transpose()?;
     let audit: Option<Audit> =
         is_there(audit::FILE)?.then(|| json::read(&out.join(audit::FILE))).transpose()?;
-    let failures = prepare::read_failures(out)?;
+    let failures = failure::read(out)?;
     let compared = ComparedCases::open(out)?;
     let empty = Vec::new();
     let ids = compared.as_ref().map_or(&empty, |compared| &compared.ids);
@@ -210,7 +211,7 @@ impl ComparedCases {
         // A single case has no pairs.
         let there = proxies.len() > 1 && regular_file::is_there(&out.join(pairs::FOLDER))?;
         let pairs = there.then(|| Pairs::open(out, &proxies)).transpose()?;
-        let prepared = prepare::read(out)?.into_iter().map(|row| (row.case_id.clone(), row)).collect();
+        let prepared = prepared_row::read(out)?.into_iter().map(|row| (row.case_id.clone(), row)).collect();
         let mut ids = proxies.case_ids.clone();
         ids.sort();
         let row_of = proxies.case_ids.iter().enumerate().map(|(row, id)| (id.clone(), row)).collect();
@@ -247,7 +248,7 @@ impl ComparedCases {
         labels: &[u16],
         progress: &dyn Progress,
     ) -> Result<Thumbnails> {
-        let plan = prepare::read_plan(out)?.proxies;
+        let plan = plan::read(out)?.proxies;
         let rows: HashMap<&str, &CaseRow> = all.rows.iter().map(|row| (row.case_id.as_str(), row)).collect();
         let known = |id: &String| {
             let prepared = self.prepared.get(id)?;

@@ -14,7 +14,7 @@ use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use image::{ExtendedColorType, ImageEncoder};
 use pdl_io::read_labels;
 use pdl_prepare::plan::ProxyPlan;
-use pdl_prepare::prepare::PreparedRow;
+use pdl_prepare::prepared_row::PreparedRow;
 use pdl_prepare::proxies::Proxies;
 use pdl_store::progress::Progress;
 use pdl_volume::Grid;

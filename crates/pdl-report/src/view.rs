@@ -8,7 +8,7 @@ use image::codecs::png::PngEncoder;
 use pdl_cohort::case_row::CaseRow;
 use pdl_cohort::cases::Cases;
 use pdl_io::{read_image, read_labels};
-use pdl_prepare::prepare;
+use pdl_prepare::prepared_row;
 use pdl_store::atomic;
 use pdl_store::safe_path::SafePath;
 use pdl_volume::statistics::Statistics;
@@ -26,7 +26,7 @@ const SIDE: usize = 384;
 /// [`ReportError`] if there is no such prepared case or channel, or its files cannot be read.
 pub fn view(out: &Path, case: &str, channel: Option<&str>, to: impl Into<SafePath>) -> Result<()> {
     let cases = Cases::read(out)?;
-    let prepared_rows = prepare::read(out)?;
+    let prepared_rows = prepared_row::read(out)?;
     let unknown = || ReportError::UnknownCase {
         case: case.to_owned(),
         hint: prepared_rows.first().map_or(String::new(), |row| format!("; the first is '{}'", row.case_id)),

@@ -342,6 +342,19 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn errors_of_a_new_file_keep_the_systems_number() {
+        // Nothing can be made there.
+        let path = Path::new("/proc/self/a");
+        let number = |error: StoreError| match error {
+            StoreError::Io { source, .. } => source.raw_os_error(),
+            other => panic!("{other}"),
+        };
+        assert!(number(write_private_if_missing(path, b"").unwrap_err()).is_some());
+        assert!(number(write(path, b"").unwrap_err()).is_some());
+    }
+
     #[cfg(unix)]
     #[test]
     fn a_private_file_is_made_once_without_hard_links_too() {

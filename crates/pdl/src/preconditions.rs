@@ -8,7 +8,7 @@ use pdl_cohort::cases::{self, Cases};
 use pdl_cohort::{discover, walk};
 use pdl_console::{ExitStatus, suggest};
 use pdl_curriculum::manifest;
-use pdl_prepare::{prepare, proxies};
+use pdl_prepare::{prepared_row, proxies};
 use pdl_similarity::pairs;
 use pdl_store::fault;
 
@@ -75,13 +75,13 @@ pub(crate) struct Made {
 impl Made {
     /// A cohort of one case has no pairs.
     fn is_in(&self, out: &Path) -> bool {
-        let alone = self.name == pairs::FOLDER && prepare::read(out).is_ok_and(|rows| rows.len() < 2);
+        let alone = self.name == pairs::FOLDER && prepared_row::read(out).is_ok_and(|rows| rows.len() < 2);
         alone || out.join(self.name).exists()
     }
 }
 
 pub(crate) const CASES: Made = Made { name: cases::FILE, what: "cases", by: "index" };
-pub(crate) const PREPARED: Made = Made { name: prepare::FILE, what: "prepared cases", by: "prepare" };
+pub(crate) const PREPARED: Made = Made { name: prepared_row::FILE, what: "prepared cases", by: "prepare" };
 pub(crate) const PROXIES: Made = Made { name: proxies::FOLDER, what: "proxies", by: "prepare" };
 pub(crate) const PAIRS: Made = Made { name: pairs::FOLDER, what: "pairs", by: "compare" };
 pub(crate) const MANIFEST: Made = Made { name: manifest::INFO_FILE, what: "manifest", by: "rank" };

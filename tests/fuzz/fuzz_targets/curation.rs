@@ -12,8 +12,8 @@ use pdl_curriculum::validate::{ValidateParameters, validate};
 use pdl_fuzz::kinds::CURATION;
 use pdl_fuzz::{file, kind};
 use pdl_prepare::fingerprint::Fingerprint;
-use pdl_prepare::prepare;
 use pdl_prepare::proxies::Proxies;
+use pdl_prepare::{failure, plan, prepared_row};
 use pdl_report::run_history;
 use pdl_store::journal::{HashCheck, Journal};
 use pdl_store::progress::Silent;
@@ -31,10 +31,10 @@ fuzz_target!(|data: &[u8]| {
     match name {
         "cases.parquet" => drop(Cases::read(out)),
         "sources.parquet" => drop(sources::read(out)),
-        "prepared.parquet" => drop(prepare::read(out)),
+        "prepared.parquet" => drop(prepared_row::read(out)),
         "fingerprint.json" => drop(json::read::<Fingerprint>(&path)),
-        "plan.json" => drop(prepare::read_plan(out)),
-        "failures.json" => drop(prepare::read_failures(out)),
+        "plan.json" => drop(plan::read(out)),
+        "failures.json" => drop(failure::read(out)),
         "audit.json" => drop(json::read::<Audit>(&path)),
         "proxies/00000.arrow" => proxies(out),
         name if name.starts_with("pairs/") => pairs(&path),

@@ -3,8 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pdl_fit::experiment::{Protocol, Tuned, read_run};
-use pdl_fit::train::{read_checkpoint, read_history};
+use pdl_fit::{Protocol, Tuned, read_checkpoint, read_history, read_run};
 use pdl_fuzz::kinds::RUN;
 use pdl_fuzz::{file, kind};
 

@@ -12,7 +12,7 @@ use pdl_findings::{Code, Finding};
 use pdl_store::memory::MemoryShare;
 
 use super::bids_entities::Entities;
-use super::channels::Channels;
+use super::named_channels::NamedChannels;
 use super::subject_table::SubjectTable;
 use super::volume_files::{VolumeFile, VolumeFiles};
 use super::{DiscoveredCase, Layout};
@@ -68,7 +68,7 @@ pub(super) fn find(
         sessions.values().flat_map(|session| session.images.keys().cloned()).collect();
     add_unlabelled(&named, &used, &mut sessions);
     let channels =
-        Channels::of_cohort(sessions.values().map(|session| session.images.keys().cloned().collect()));
+        NamedChannels::of_cohort(sessions.values().map(|session| session.images.keys().cloned().collect()));
     let participants = participants(files, memory)?;
     let mut cases = Vec::with_capacity(sessions.len());
     for (key, session) in &sessions {
@@ -222,7 +222,7 @@ impl Session<'_> {
         &self,
         files: &VolumeFiles,
         key: &SessionKey,
-        channels: &Channels,
+        channels: &NamedChannels,
         is_alone: bool,
     ) -> DiscoveredCase {
         let image = self.images.keys().min_by_key(|name| channels.place(name));

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::channels::Channels;
+use super::named_channels::NamedChannels;
 use super::volume_files::{VolumeFile, VolumeFiles, last_name, unique};
 use super::{DiscoveredCase, Layout};
 use crate::attributes::Modality;
@@ -40,7 +40,7 @@ pub(super) fn find(files: &VolumeFiles) -> Option<Layout> {
         return None;
     }
     let label_names = label_names(&cases, instances);
-    let channels = Channels::of_cohort(cases.iter().map(|case| case.images.keys().cloned().collect()));
+    let channels = NamedChannels::of_cohort(cases.iter().map(|case| case.images.keys().cloned().collect()));
     let names = unique(cases.iter().map(|case| &case.name));
     let patients = patients(&cases);
     let found = |(number, case): (usize, &CaseFolder<'_>)| {

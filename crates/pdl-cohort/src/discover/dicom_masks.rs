@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pdl_store::StoreError;
 
-use super::channels::Channels;
+use super::named_channels::NamedChannels;
 use super::volume_files::{VolumeFile, VolumeFiles, last_name};
 use super::{DiscoveredCase, Layout};
 use crate::CohortError;
@@ -63,7 +63,7 @@ pub(super) fn find(files: &VolumeFiles) -> Result<Option<Layout>, CohortError> {
     }
     let names = |folders: &[&Path]| folders.iter().map(|folder| last_name(folder)).collect();
     let of_several = groups.values().filter(|(folders, _)| folders.len() > 1);
-    let channels = Channels::of_cohort(of_several.map(|(folders, _)| names(folders)));
+    let channels = NamedChannels::of_cohort(of_several.map(|(folders, _)| names(folders)));
     let mut cases = Vec::with_capacity(groups.len());
     for (place, (folders, masks)) in &groups {
         let mut found = case(files, place, folders, masks, &channels);
@@ -111,7 +111,7 @@ fn case(
     place: &Path,
     folders: &[&Path],
     masks: &Masks<'_>,
-    channels: &Channels,
+    channels: &NamedChannels,
 ) -> DiscoveredCase {
     let mut named: Vec<(String, &Path)> = folders.iter().map(|folder| (last_name(folder), *folder)).collect();
     named.sort_by_key(|(name, _)| channels.place(name));

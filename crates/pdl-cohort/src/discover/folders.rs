@@ -11,8 +11,8 @@ use pdl_store::plural::counted;
 use pdl_store::{StoreError, fault};
 use unicode_normalization::UnicodeNormalization;
 
-use super::channels::Channels;
 use super::description::file_name;
+use super::named_channels::NamedChannels;
 use super::{DiscoveredCase, Layout, is_stack};
 use crate::CohortError;
 use crate::attributes::Split;
@@ -62,7 +62,7 @@ pub(super) fn from_folders(root: &Path) -> Result<Layout, CohortError> {
         parts[0].split = Some(Split::Train);
     }
     let named = parts.iter().flat_map(Part::named_channels);
-    let channels = Channels::of_cohort(named);
+    let channels = NamedChannels::of_cohort(named);
     let mut cases: Vec<DiscoveredCase> =
         parts.into_iter().flat_map(|part| part.cases(root, &channels)).collect();
     if !cases.iter().any(|found| found.channels.len() > 1) {
@@ -225,7 +225,7 @@ impl Part {
         self.images.values().map(names)
     }
 
-    fn cases(mut self, root: &Path, channels: &Channels) -> Vec<DiscoveredCase> {
+    fn cases(mut self, root: &Path, channels: &NamedChannels) -> Vec<DiscoveredCase> {
         let mut cases: BTreeMap<String, DiscoveredCase> = BTreeMap::new();
         for (case, images) in std::mem::take(&mut self.images) {
             let label = self.labels.remove(&case);

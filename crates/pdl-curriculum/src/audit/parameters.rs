@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 #[serde(default, deny_unknown_fields)]
 pub struct AuditParameters {
     /// SSIM from which on cases of two patients count as the same image. In cohorts of very similar
-    /// images the pair must also be four times as close to 1 as most nearest neighbours are.
+    /// images the pair must also be four times as close to 1 as most nearest neighbours are. It is
+    /// that of proxies of 64 voxels a side; smaller ones, and planes, must be closer to 1: at 32
+    /// voxels a side four times as close.
     #[arg(long, default_value_t = 0.95, value_name = "SSIM")]
     pub duplicate_ssim: f64,
     /// SSIM by which cases of two patients must exceed their similarity to any other case to count

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use pdl_cohort::case_row::CaseRow;
-use pdl_prepare::prepare;
+use pdl_prepare::plan;
+use pdl_prepare::prepared_row::{self, PreparedRow};
 use pdl_prepare::proxies::Proxies;
 use pdl_similarity::registration::{self, AlignedPair};
 use pdl_similarity::ssim::SsimWindow;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::CurriculumError;
 use crate::audit::nearest_other_patient::{CasePair, NearestOtherPatient};
 use crate::audit::parameters::AuditParameters;
+use crate::audit::same_image::SameImage;
 
 /// The flips and the shift that align the second image of a pair to the first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -54,7 +56,8 @@ pub(crate) fn find(
         .iter()
         .filter_map(|pair| Some((two(pair)?, pair.ssim)))
         .for_each(|((a, b), ssim)| nearest_others.see(a, b, ssim));
-    let limit = (parameters.duplicate_ssim as f32).max(nearest_others.unusual(&[]));
+    let same_image = SameImage::new(parameters.duplicate_ssim, proxies.shape_zyx);
+    let limit = same_image.limit.max(nearest_others.unusual(&[]));
     let voxels_mm = voxels_mm(out, proxies)?;
     let moved = |pair: &AlignedPair| {
         let AlignedPair { a, motion, ssim, .. } = pair;
@@ -67,15 +70,15 @@ pub(crate) fn find(
 
 /// Voxel size of each case's proxy along x, y, z, mm.
 fn voxels_mm(out: &Path, proxies: &Proxies) -> Result<BTreeMap<String, [f64; 3]>, CurriculumError> {
-    let fov_mm = prepare::read_plan(out)?.proxies.fov_mm;
+    let fov_mm = plan::read(out)?.proxies.fov_mm;
     let [nz, ny, nx] = proxies.shape_zyx;
     let sides = [nx, ny, nz];
-    let size = |row: prepare::PreparedRow| {
+    let size = |row: PreparedRow| {
         let mm = std::array::from_fn(|axis| {
             let own = || f64::from(row.shape[axis]) * row.spacing_mm[axis];
             fov_mm.map_or_else(own, |fov| fov[axis]) / sides[axis] as f64
         });
         (row.case_id, mm)
     };
-    Ok(prepare::read(out)?.into_iter().map(size).collect())
+    Ok(prepared_row::read(out)?.into_iter().map(size).collect())
 }

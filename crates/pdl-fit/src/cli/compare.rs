@@ -4,15 +4,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use pdl_console::{ExitStatus, note, say};
-use pdl_fit::data::{Dataset, Subset};
-use pdl_fit::experiment::{
-    COMPARISON_FILE, COMPARISON_FOLDER, Protocol, Runs, TUNED_FILE, Tuned, report_comparison, tune_arms,
-};
-use pdl_fit::plan::parse_memory;
 use pdl_store::lock::FolderLock;
 use pdl_store::safe_path::SafePath;
 
 use crate::cli::display::show_runs;
+use crate::data::dataset::Dataset;
+use crate::data::subset::Subset;
+use crate::experiment::compare::FOLDER as COMPARISON_FOLDER;
+use crate::experiment::compare::arm_tuning::{FILE as TUNED_FILE, Tuned, tune as tune_arms};
+use crate::experiment::compare::protocol::Protocol;
+use crate::experiment::compare::report::{FILE as COMPARISON_FILE, report as report_comparison};
+use crate::experiment::runner::Runs;
+use crate::plan::settings::parse_memory;
 
 /// Arguments of `pdl-fit compare`.
 #[derive(Debug, clap::Args)]

@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use pdl_console::{Display, ExitStatus, note, say};
-use pdl_fit::experiment::{CrossValidation, FoldEvent, cross_validate};
-use pdl_fit::metrics::summary_lines;
-use pdl_fit::train::TrainRequest;
+use pdl_metrics::summary_table::summary_lines;
 
 use crate::cli::display::show_run;
+use crate::experiment::cross_validation::{CrossValidation, FoldEvent, cross_validate};
+use crate::train::training::TrainRequest;
 
 /// Folds to train.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -1,10 +1,15 @@
 //! Progress of training on stderr.
 
 use pdl_console::{Display, note};
-use pdl_fit::experiment::{Initialisation, RunEvent, Sides, Trial};
-use pdl_fit::plan::{PatchSpec, RunPlan, Speed, TimedPart};
-use pdl_fit::train::{Event, HistoryRow};
 use pdl_store::progress::Progress;
+
+use crate::experiment::run_record::Initialisation;
+use crate::experiment::runner::RunEvent;
+use crate::experiment::tuning::{Sides, Trial};
+use crate::plan::curriculum_schedule::PatchSpec;
+use crate::plan::run_plan::{RunPlan, Speed, TimedPart};
+use crate::train::history::HistoryRow;
+use crate::train::training::Event;
 
 /// Shows the progress of one run: a line for every evaluation, and a bar on a terminal.
 pub(crate) fn show_run(display: &Display, event: &Event<'_>) {

@@ -1,7 +1,8 @@
 //! Errors of the library in terms of the command line.
 
 use pdl_console::note;
-use pdl_fit::{Difference, FitError, Record};
+
+use crate::error::{Difference, FitError, Record};
 
 /// Writes an error, with the flag of an option, and what can be done about it.
 pub(crate) fn report(error: &FitError) {

@@ -7,16 +7,16 @@ use pdl_cohort::attributes::Split;
 use pdl_cohort::parameters::IndexParameters;
 use pdl_console::{Display, ExitStatus, MOST_LISTED, counted, note, say, shorten};
 use pdl_curriculum::manifest::{self, Manifest};
-use pdl_fit::inference::{Ensemble, POSTPROCESSING_FILE};
-use pdl_fit::metrics::{
-    CohortEvaluation, CohortRequest, Evaluation, EvaluationOptions, SurfaceMeasure, SurfaceOptions,
-    evaluate_cohort, evaluate_with,
-};
-use pdl_fit::plan::parse_memory;
+use pdl_metrics::{SurfaceMeasure, SurfaceOptions};
 use pdl_store::journal::HashCheck;
 use pdl_store::progress::StageContext;
 
 use crate::cli::inference::{InferenceArgs, PredictionArgs, print_evaluation};
+use crate::inference::ensemble::Ensemble;
+use crate::inference::postprocessing::FILE as POSTPROCESSING_FILE;
+use crate::metrics::evaluate::{Evaluation, EvaluationOptions, evaluate_with};
+use crate::metrics::evaluate_cohort::{CohortEvaluation, CohortRequest, evaluate_cohort};
+use crate::plan::settings::parse_memory;
 
 /// Arguments of `pdl-fit evaluate`.
 #[derive(Debug, clap::Args)]

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use clap::ValueEnum;
 use pdl_console::{ExitStatus, say};
-use pdl_fit::inference::Model;
-use pdl_fit::model::{ONNX_FILE, TORCHSCRIPT_FILE, write_onnx, write_torchscript};
-use pdl_fit::plan::DeviceChoice;
+
+use crate::inference::model::Model;
+use crate::model::device::DeviceChoice;
+use crate::model::onnx::{FILE as ONNX_FILE, write as write_onnx};
+use crate::model::torchscript::{FILE as TORCHSCRIPT_FILE, write as write_torchscript};
 
 /// Arguments of `pdl-fit export`.
 #[derive(Debug, clap::Args)]
@@ -33,7 +35,7 @@ enum Format {
 
 pub(crate) fn run(args: &Args) -> Result<ExitStatus> {
     let model = Model::load(&args.run, DeviceChoice::Cpu, None)?;
-    let (file, write): (_, fn(&Model, &Path) -> pdl_fit::Result<()>) = match args.format {
+    let (file, write): (_, fn(&Model, &Path) -> crate::error::Result<()>) = match args.format {
         Format::Torchscript => (TORCHSCRIPT_FILE, write_torchscript),
         Format::Onnx => (ONNX_FILE, write_onnx),
     };

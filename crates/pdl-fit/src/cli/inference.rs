@@ -3,10 +3,15 @@
 use std::path::PathBuf;
 
 use pdl_console::say;
-use pdl_fit::Result;
-use pdl_fit::inference::{ComponentFilter, Ensemble, LargestComponent, MirrorTta, Postprocessing};
-use pdl_fit::metrics::{Evaluation, SurfaceOptions, summary_lines};
-use pdl_fit::plan::{DeviceChoice, parse_axes};
+use pdl_metrics::SurfaceOptions;
+use pdl_metrics::summary_table::summary_lines;
+
+use crate::error::Result;
+use crate::inference::ensemble::{Ensemble, MirrorTta};
+use crate::inference::postprocessing::{ComponentFilter, LargestComponent, Postprocessing};
+use crate::metrics::evaluate::Evaluation;
+use crate::model::device::DeviceChoice;
+use crate::plan::settings::parse_axes;
 
 /// Where a trained network runs, and how its results are printed.
 #[derive(Debug, clap::Args)]

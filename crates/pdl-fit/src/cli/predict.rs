@@ -4,15 +4,16 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use pdl_console::{ExitStatus, counted, note, say};
-use pdl_fit::experiment::RUN_FILE;
-use pdl_fit::inference::{
-    ComponentFilter, Ensemble, PREDICTIONS_FILE, PredictOptions, Prediction, PredictionStatus, find_images,
-    predict,
-};
-use pdl_fit::plan::parse_memory;
 use pdl_store::memory::MemoryLimit;
 
 use crate::cli::inference::{InferenceArgs, PredictionArgs};
+use crate::experiment::run_record::FILE as RUN_FILE;
+use crate::inference::ensemble::Ensemble;
+use crate::inference::image_search::find as find_images;
+use crate::inference::postprocessing::ComponentFilter;
+use crate::inference::predict::{PredictOptions, Prediction, PredictionStatus, predict};
+use crate::inference::prediction_table::FILE as PREDICTIONS_FILE;
+use crate::plan::settings::parse_memory;
 
 /// Arguments of `pdl-fit predict`.
 #[derive(Debug, clap::Args)]

@@ -7,18 +7,22 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 use pdl_cohort::attributes::Split;
 use pdl_console::{Display, ExitStatus, note, say};
-use pdl_fit::data::Subset;
-use pdl_fit::experiment::{ExtensionLength, RUN_FILES, RunRecord, tuned_settings};
-use pdl_fit::inference::Model;
-use pdl_fit::metrics::{SurfaceOptions, evaluate, evaluation_file};
-use pdl_fit::plan::{ScheduleKind, Settings, parse_memory};
-use pdl_fit::train::{InitialWeights, Outcome, TrainRequest, extended_settings, train};
+use pdl_metrics::SurfaceOptions;
 use pdl_report::ReportParameters;
 use pdl_store::progress::Silent;
 
 use crate::cli::cross_validation::{self, FoldChoice};
 use crate::cli::display::show_run;
 use crate::cli::inference::print_evaluation;
+use crate::data::subset::Subset;
+use crate::experiment::run_record::{ExtensionLength, FILES as RUN_FILES, RunRecord};
+use crate::experiment::tuning::tuned as tuned_settings;
+use crate::inference::model::Model;
+use crate::metrics::evaluate::{evaluate, file_name as evaluation_file};
+use crate::plan::settings::{ScheduleKind, Settings, parse_memory};
+use crate::train::extension::settings_of as extended_settings;
+use crate::train::initialisation::InitialWeights;
+use crate::train::training::{Outcome, TrainRequest, train};
 
 /// Options that matter most, shown first.
 pub(crate) const MAIN_OPTIONS: [&str; 5] = ["name", "tuned", "schedule", "seconds", "lr"];
@@ -44,7 +48,7 @@ pub(crate) struct Args {
     /// Extend the finished run --name by steps, such as 500, or by seconds, such as 600s. The
     /// learning rate continues as in a run of the whole length; the optimiser starts with empty
     /// moments. Settings are those of the run.
-    #[arg(long, value_name = "STEPS|SECONDS", requires = "name", conflicts_with_all = ["init", "force", "tuned"], help_heading = "Run")]
+    #[arg(long, value_name = "STEPS|SECONDS", requires = "name", conflicts_with_all = ["init", "force", "tuned", "folds"], help_heading = "Run")]
     extend: Option<ExtensionLength>,
     /// Write event files of TensorBoard to OUT/runs/NAME/tensorboard while training: loss and
     /// learning rate of every step, Dice and images of three validation cases at every evaluation.

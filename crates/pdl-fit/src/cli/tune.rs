@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use pdl_console::{ExitStatus, say};
-use pdl_fit::experiment::{Search, TuneRequest, tune, tuning_files};
-use pdl_fit::plan::{Settings, parse_memory};
 
 use crate::cli::display::{show_runs, trials_table};
+use crate::experiment::tuning::{Search, TuneRequest, files as tuning_files, tune};
+use crate::plan::settings::{Settings, parse_memory};
 
 /// Options that matter most, shown first.
 pub(crate) const MAIN_OPTIONS: [&str; 5] = ["budget", "candidates", "lrs", "widths", "patches"];

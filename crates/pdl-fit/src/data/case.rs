@@ -38,11 +38,6 @@ impl Channels {
         self.values.len() + 1
     }
 
-    /// Whether background is the only label.
-    pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
-    }
-
     /// Label values in channel order, from channel 1.
     pub fn labels(&self) -> &[u16] {
         &self.values
@@ -138,6 +133,7 @@ impl CasePart<'_> {
 
 impl Case {
     /// A case with one input, from a prepared image and the channel of every voxel (z, y, x).
+    #[cfg(test)]
     pub fn new(case_id: &str, image: Volume<f32>, target: Vec<u8>, annotated: Vec<bool>) -> Self {
         Self::with_inputs(case_id, image, &[], target, annotated)
     }

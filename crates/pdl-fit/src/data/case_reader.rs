@@ -104,12 +104,8 @@ impl CaseReader<'_> {
     ) -> std::result::Result<Vec<u8>, ReadFailure> {
         let file = self.original(row, original);
         let hash = original.label_blake3.as_deref().unwrap_or_default();
-        let mut labels = self.labels(&file, hash, share)?;
-        let stored = self.stored_grid(row, original)?;
-        if labels.grid.shape != stored.shape {
-            return Err(file.other_shape().into());
-        }
-        labels.grid = stored;
+        let labels = self.labels(&file, hash, share)?;
+        let labels = on_stored_grid(original, labels).ok_or_else(|| file.other_shape())?;
         share.take_each(labels.voxels.len() as u64, 3)?;
         Ok(self.encode(&file, &labels.into_ras(), annotated)?)
     }
@@ -198,6 +194,13 @@ impl CaseReader<'_> {
     }
 }
 
+/// A volume of a case on the grid that `cases.parquet` states, which counts and not that of the
+/// file: the user may have corrected the orientation. `None` where the shapes differ.
+pub fn on_stored_grid<T>(row: &CaseRow, volume: Volume<T>) -> Option<Volume<T>> {
+    let grid = row.grid().filter(|grid| grid.shape == volume.grid.shape)?;
+    Some(Volume { grid, voxels: volume.voxels })
+}
+
 fn same_shape(file: &File<'_>, grid: &Grid, image: &Grid) -> Result<()> {
     if grid.shape == image.shape {
         return Ok(());
@@ -223,17 +226,11 @@ impl File<'_> {
     }
 
     fn unread(&self, error: &pdl_io::ReadError) -> ReadFailure {
-        let what = format!("case {}", self.case_id);
-        if let Some(memory) = error.memory() {
-            return match StoreError::no_memory(&what, memory) {
-                Some(error) => ReadFailure::Case(error.into()),
-                None => ReadFailure::Memory(memory),
-            };
+        match (error.machine(&format!("case {}", self.case_id)), error.memory()) {
+            (Some(error), _) => ReadFailure::Case(error.into()),
+            (None, Some(memory)) => ReadFailure::Memory(memory),
+            (None, None) if !self.path.exists() => self.problem("the file is missing").into(),
+            (None, None) => self.problem(error.reason()).into(),
         }
-        ReadFailure::Case(match StoreError::machine(&what, Some(&self.path), error) {
-            Some(error) => error.into(),
-            None if !self.path.exists() => self.problem("the file is missing"),
-            None => self.problem(error.reason()),
-        })
     }
 }

@@ -8,7 +8,7 @@ use pdl_cohort::attributes::Split;
 use pdl_cohort::case_row::CaseRow;
 use pdl_cohort::cases::Cases;
 use pdl_curriculum::manifest::{Manifest, ManifestRow};
-use pdl_prepare::prepare;
+use pdl_prepare::prepared_row;
 use pdl_store::memory::{self, MemoryError, MemoryLimit, MemoryShare};
 use pdl_store::{StoreError, fault};
 use pdl_volume::Grid;
@@ -292,9 +292,9 @@ fn read_one(
 
 /// Bytes that the voxels of the cases take in memory.
 fn bytes_of(wanted: &[Wanted<'_>], curation: &Path, cases: &Cases) -> Result<u64> {
-    let table = curation.join(prepare::FILE);
+    let table = curation.join(prepared_row::FILE);
     let prepared = match fault::is_file(&table).map_err(StoreError::io("look at the file", &table))? {
-        true => prepare::read(curation)?,
+        true => prepared_row::read(curation)?,
         false => Vec::new(),
     };
     let shapes: HashMap<&str, &[u32]> =

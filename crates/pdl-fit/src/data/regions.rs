@@ -51,13 +51,6 @@ impl RegionOutput {
         self.channels.contains(&channel)
     }
 
-    /// Whether a case was annotated for the region, by its annotation for each channel (background
-    /// first). A region with a label that is not annotated may be larger than its labelled voxels.
-    pub fn is_annotated(&self, annotated: &[bool]) -> bool {
-        !self.annotated_by.is_empty()
-            && self.annotated_by.iter().all(|&channel| annotated.get(usize::from(channel)) == Some(&true))
-    }
-
     /// Whether its channels are among those of `labels` labels.
     pub(crate) fn fits(&self, labels: usize) -> bool {
         let known = |channel: &u8| (1..=labels).contains(&usize::from(*channel));
@@ -89,7 +82,8 @@ mod tests {
         assert_eq!(outputs[0].channels, [1, 2, 3]);
         assert_eq!([outputs[1].written, outputs[2].written], [2, 3]);
         let annotated = channels.annotated(&[4]);
-        let is_annotated: Vec<bool> = outputs.iter().map(|output| output.is_annotated(&annotated)).collect();
+        let is_annotated: Vec<bool> =
+            outputs.iter().map(|output| output.union().is_annotated(&annotated)).collect();
         assert_eq!(is_annotated, [false, true, true], "nobody looked for the label 2 in any case");
         assert!(outputs.iter().all(|output| output.fits(3)) && !outputs[0].fits(2));
     }

@@ -10,8 +10,8 @@ use pdl_cohort::attributes::Split;
 use pdl_curriculum::manifest::{FOLDS_FOLDER, INFO_FILE, Manifest};
 use pdl_curriculum::results::{self, ResultRow};
 use pdl_metrics::dice::mean;
-use pdl_metrics::scores::{self, EvaluationRow, EvaluationSummary, SurfaceOptions};
-use pdl_store::table::{self, column, nullable};
+use pdl_metrics::scores::{self, EvaluationRow, EvaluationSummary, StructureScore, SurfaceOptions};
+use pdl_store::table::{self, column};
 use pdl_store::{StoreError, fault, regular_file};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,7 @@ use crate::error::{FitError, Result};
 use crate::inference::model::Model;
 use crate::inference::postprocessing::{ComponentTrials, Postprocessing};
 use crate::metrics::evaluate::evaluate;
+use crate::train::initialisation::InitialWeights;
 use crate::train::training::{Event, Outcome, TrainRequest, train};
 
 /// Name of the table in the curation folder.
@@ -34,42 +35,22 @@ pub struct OutOfFoldRow {
     pub run: String,
     /// Number of the fold, from 0.
     pub fold: u32,
-    /// Identifier in the manifest.
-    pub case_id: String,
-    /// Value of the label.
-    pub label: u16,
-    /// Name of the label.
-    pub name: String,
-    /// Dice; null if the label is absent from both or not annotated.
-    pub dice: Option<f64>,
-    /// Fraction of both surfaces within the tolerance of the other.
-    pub surface_dice: Option<f64>,
-    /// Larger of the two directed 95th percentiles of surface distances, mm.
-    pub hd95_mm: Option<f64>,
-    /// Volume of the reference segmentation, ml.
-    pub drawn_ml: f64,
-    /// Volume of the prediction, ml.
-    pub predicted_ml: f64,
-    /// Whether the case was annotated for the label.
-    pub annotated: bool,
+    /// Overlap, surfaces and volumes.
+    #[serde(flatten)]
+    pub score: StructureScore,
+}
+
+impl OutOfFoldRow {
+    /// By which rows are sorted.
+    fn place(&self) -> (&str, &str, u16) {
+        (&self.run, &self.score.case_id, self.score.label)
+    }
 }
 
 /// Columns of the table.
 pub fn schema() -> Schema {
-    use DataType::{Boolean, Float64, UInt16, UInt32, Utf8};
-    Schema::new(vec![
-        column("run", Utf8),
-        column("fold", UInt32),
-        column("case_id", Utf8),
-        column("label", UInt16),
-        column("name", Utf8),
-        nullable("dice", Float64),
-        nullable("surface_dice", Float64),
-        nullable("hd95_mm", Float64),
-        column("drawn_ml", Float64),
-        column("predicted_ml", Float64),
-        column("annotated", Boolean),
-    ])
+    let of_run = [column("run", DataType::Utf8), column("fold", DataType::UInt32)];
+    Schema::new(of_run.into_iter().chain(scores::score_columns()).collect::<Vec<_>>())
 }
 
 /// Progress of a cross-validation, for a display.
@@ -104,12 +85,16 @@ pub struct CrossValidation {
 /// `results.parquet`. Finished runs are kept.
 ///
 /// # Errors
-/// [`FitError::Folds`] if the folds are missing or incomplete; as [`train`].
+/// [`FitError::Folds`] if the folds are missing or incomplete; [`FitError::InvalidOption`] if the
+/// initial weights are those of a run on the same cohort; as [`train`].
 pub fn cross_validate(
     request: &TrainRequest,
     watch: &mut dyn FnMut(&FoldEvent<'_>),
 ) -> Result<CrossValidation> {
     let folds = folds_of(&request.out)?;
+    if let Some(init) = &request.init {
+        check_unseen(init, &request.out, &folds)?;
+    }
     let count = folds.len() as u32;
     let (mut runs, mut rows) = (Vec::new(), Vec::new());
     let (mut components, mut weights) = (ComponentTrials::default(), Vec::new());
@@ -139,6 +124,26 @@ pub fn cross_validate(
     let file = write(&request.out, &name, &rows)?;
     let rows: Vec<EvaluationRow> = rows.into_iter().map(|(_, row)| row).collect();
     Ok(CrossValidation { runs, summary: scores::summary(&labels, &rows), postprocessing, surfaces, file })
+}
+
+/// Refuses initial weights that a run on the cohort learnt: they have seen cases that a fold holds
+/// out.
+fn check_unseen(init: &Path, out: &Path, folds: &[PathBuf]) -> Result<()> {
+    let real = |path: &Path| fault::canonical(path).map_err(StoreError::io("find the path", path));
+    let is_inside = real(init)?.zip(real(out)?).is_some_and(|(init, out)| init.starts_with(out));
+    let weights = InitialWeights::open(init)?;
+    let learnt_from = |folder: &PathBuf| {
+        let own = Manifest::open(folder)?.info.hashes.manifest;
+        Ok::<bool, FitError>(weights.manifest_blake3() == Some(own.as_str()))
+    };
+    let whole = out.join(INFO_FILE).is_file().then(|| out.to_owned());
+    let same = whole.iter().chain(folds).map(learnt_from).collect::<Result<Vec<_>>>()?;
+    if is_inside || same.contains(&true) {
+        let problem = "is a run on this cohort, whose weights have seen cases that the folds hold out: take one on \
+                       another cohort";
+        return Err(FitError::option("init", problem));
+    }
+    Ok(())
 }
 
 /// The folders of all folds of a curation folder, by their numbers.
@@ -181,21 +186,13 @@ fn write(out: &Path, run: &str, rows: &[(u32, EvaluationRow)]) -> Result<PathBuf
     all.extend(rows.iter().map(|(fold, row)| OutOfFoldRow {
         run: run.to_owned(),
         fold: *fold,
-        case_id: row.case_id.clone(),
-        label: row.label,
-        name: row.name.clone(),
-        dice: row.dice,
-        surface_dice: row.surface_dice,
-        hd95_mm: row.hd95_mm,
-        drawn_ml: row.drawn_ml,
-        predicted_ml: row.predicted_ml,
-        annotated: row.annotated,
+        score: row.score.clone(),
     }));
-    all.sort_by(|a, b| (&a.run, &a.case_id, a.label).cmp(&(&b.run, &b.case_id, b.label)));
+    all.sort_by(|a, b| a.place().cmp(&b.place()));
     table::write_rows(&file, &schema(), &all, Vec::new())?;
     let mut by_case: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for (_, row) in rows {
-        by_case.entry(&row.case_id).or_default().extend(row.dice);
+        by_case.entry(&row.score.case_id).or_default().extend(row.score.dice);
     }
     let figure = |(case, dice): (&str, Vec<f64>)| {
         let value = mean(dice.into_iter())?;

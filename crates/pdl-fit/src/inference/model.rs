@@ -5,7 +5,7 @@ use std::path::Path;
 use pdl_store::hash;
 use pdl_volume::{Grid, LabelMap, Volume};
 
-use crate::data::case::{Case, Channels};
+use crate::data::case::Channels;
 use crate::error::{FitError, Result};
 use crate::experiment::run_record::{self, RunRecord};
 use crate::inference::sliding_window::Predictor;
@@ -58,15 +58,6 @@ impl Model {
     /// The network and its weights.
     pub fn network(&self) -> (&UNet, &Weights) {
         (&self.net, &self.weights)
-    }
-
-    /// Predicted label map on the original grid `stored` of the prepared image in `case`.
-    ///
-    /// # Errors
-    /// [`FitError::Torch`] if libtorch fails; [`FitError::OffGrid`] if the case is not part of the
-    /// grid.
-    pub fn label_map(&self, case: &Case, stored: Grid) -> Result<LabelMap> {
-        self.to_labels(&self.predictor().channels(case, &stored.to_ras())?, stored)
     }
 
     /// Converts channels (z, y, x) in RAS+ orientation to label values in the orientation of

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use pdl_io::{nifti, split_frame};
-use pdl_prepare::prepare::prepare_images;
+use pdl_prepare::prepare_image::prepare_images;
 use pdl_prepare::resample::checked_shape_at;
 use pdl_store::hash::{self, Key};
 use pdl_store::journal::{HashCheck, Journal, Stamp};

@@ -14,7 +14,7 @@ use pdl_console::{MOST_LISTED, shorten};
 use pdl_curriculum::manifest::Label;
 use pdl_findings::{Code, Finding};
 use pdl_metrics::scores::{facts, schema, summary};
-use pdl_prepare::prepare::prepare_images;
+use pdl_prepare::prepare_image::prepare_images;
 use pdl_prepare::resample::checked_shape_at;
 use pdl_store::memory::MemoryShare;
 use pdl_store::progress::StageContext;
@@ -24,6 +24,7 @@ use pdl_volume::{Grid, LabelMap};
 use serde::Deserialize;
 
 use crate::data::case::{Case, IGNORED};
+use crate::data::case_reader::on_stored_grid;
 use crate::data::dataset::EvalCase;
 use crate::error::{FitError, Result};
 use crate::inference::domain_shift;
@@ -337,21 +338,19 @@ impl Reader<'_> {
         for path in &image_paths {
             match pdl_io::read_image_within(path, memory) {
                 Ok(image) => images.push(image.volume),
-                Err(error) => return unusable(row, path, &error),
+                Err(error) => return unusable(row, &error),
             }
         }
         let labels = match pdl_io::read_labels_within(&label_path, memory) {
             Ok(labels) => labels.map,
-            Err(error) => return unusable(row, &label_path, &error),
+            Err(error) => return unusable(row, &error),
         };
-        // The grid of `cases.parquet` counts, not the files': an orientation may have been stated.
-        let shapes = || images.iter().map(|image| image.grid.shape).chain([labels.grid.shape]);
-        let same = |grid: &Grid| shapes().all(|shape| shape == grid.shape);
-        let Some(stored) = row.grid().filter(same) else {
+        let images = images.into_iter().map(|image| on_stored_grid(row, image)).collect::<Option<Vec<_>>>();
+        let (Some(images), Some(labels)) = (images, on_stored_grid(row, labels)) else {
             return Ok(Err("its files have changed since they were indexed".to_owned()));
         };
+        let stored = labels.grid;
         let plan = &self.ensemble.first().record.preparation;
-        images.iter_mut().for_each(|image| image.grid = stored);
         let shape = match checked_shape_at(&stored.to_ras(), plan.spacing_mm) {
             Ok(shape) => shape,
             Err(error) => return Ok(Err(error.to_string())),
@@ -361,7 +360,10 @@ impl Reader<'_> {
         let voxels = images.len() as u64 * (stored.len() as u64 + prepared);
         let bytes = voxels.saturating_add(prepared * channels).saturating_mul(BYTES_A_VOXEL);
         if let Err(error) = memory.take(bytes) {
-            return Ok(Err(error.to_string()));
+            return match StoreError::no_memory(&format!("case {}", row.case_id), error) {
+                Some(error) => Err(error.into()),
+                None => Ok(Err(error.to_string())),
+            };
         }
         let warnings = domain_shift::findings(&images[0], plan);
         let mut prepared = match prepare_images(images, plan) {
@@ -370,8 +372,7 @@ impl Reader<'_> {
         };
         let first = prepared.remove(0);
         let annotated = self.names.annotated(row);
-        let labels = LabelMap { grid: stored, voxels: labels.voxels }.into_ras();
-        let truth = self.names.channels(&labels, &annotated, self.ignored);
+        let truth = self.names.channels(&labels.into_ras(), &annotated, self.ignored);
         let mut case = Case::unlabelled(&row.case_id, first, &prepared);
         case.annotated = annotated;
         Ok(Ok((EvalCase::new(case, truth, stored), warnings)))
@@ -404,10 +405,9 @@ impl Reader<'_> {
     }
 }
 
-/// Why a file is unusable, unless an error of the machine prevents it from being read.
-fn unusable(row: &CaseRow, path: &Path, error: &pdl_io::ReadError) -> Result<ReadCase> {
-    let what = format!("case {}", row.case_id);
-    match StoreError::machine(&what, Some(path), error) {
+/// Why a file cannot be used, unless the machine keeps it from being read.
+fn unusable(row: &CaseRow, error: &pdl_io::ReadError) -> Result<ReadCase> {
+    match error.machine(&format!("case {}", row.case_id)) {
         Some(error) => Err(error.into()),
         None => Ok(Err(error.reason())),
     }

@@ -52,11 +52,6 @@ impl Parameter {
         self.shape.iter().product()
     }
 
-    /// Whether the parameter has no elements.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     /// Whether the parameter belongs to a head, which gives logits.
     pub fn is_head(&self) -> bool {
         self.name.starts_with("head.")

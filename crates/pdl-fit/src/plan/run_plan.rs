@@ -12,23 +12,15 @@ use crate::error::{FitError, Result};
 use crate::model::unet::NetworkPlan;
 use crate::optim::lr_schedule::Rates;
 use crate::plan::curriculum_schedule::{CaseOrder, PatchSpec, ResolutionPhase, Schedule};
+use crate::plan::network_topology::{COARSEST_SIDE, bytes_per_voxel, topology};
 use crate::plan::settings::{Augment, ScheduleKind, Settings};
 
 /// Voxels of a step that the planned batch size aims at.
 const STEP_VOXELS: usize = 65_536;
 /// The longest side of a planned patch in voxels, for planes and for volumes.
 const LONGEST_SIDE: [usize; 2] = [128, 64];
-/// The shortest side of the coarsest level of a planned network, in voxels.
-const COARSEST_SIDE: usize = 4;
 /// Default number of levels of a network.
 const DEPTH: usize = 3;
-/// An axis is not halved while its voxels are more than this many times as long as the shortest
-/// (nnU-Net).
-const ANISOTROPIC: f64 = 2.0;
-/// Activations per voxel and channel of the finest level that live until the backward pass: outputs
-/// of four convolutions, their norms, the transposed convolution and the concatenation, and the
-/// gradients of these.
-const LIVE_ACTIVATIONS: usize = 22;
 /// Minimum of the default length, in steps.
 const LEAST_STEPS: u64 = 400;
 /// Minimum of the default length, in epochs over all training cases.
@@ -80,23 +72,6 @@ impl RunPlan {
     pub fn structures(&self) -> usize {
         let labels = usize::try_from(self.network.classes).unwrap_or(0).saturating_sub(1);
         if self.regions.is_empty() { labels } else { self.regions.len() }
-    }
-
-    /// Whether voxels of a channel belong to a structure (from 0): the label of that channel, or
-    /// the region that holds it.
-    pub fn is_in(&self, structure: usize, channel: u8) -> bool {
-        match self.regions.get(structure) {
-            Some(region) => region.contains(channel),
-            None => usize::from(channel) == structure + 1,
-        }
-    }
-
-    /// Whether a case was annotated for a structure (from 0), by its annotation for each channel.
-    pub fn is_annotated(&self, structure: usize, annotated: &[bool]) -> bool {
-        match self.regions.get(structure) {
-            Some(region) => region.is_annotated(annotated),
-            None => annotated.get(structure + 1) == Some(&true),
-        }
     }
 
     /// Channels (from 1) of labels whose names state a side and have no partner, where patches are
@@ -417,52 +392,6 @@ fn patches_of_step(parts: &[TimedSegment]) -> f64 {
     parts.iter().zip(ends).map(|(part, end)| (end - part.from) * part.grain.batch as f64).sum()
 }
 
-/// Levels of a network for patches of about `size` voxels (z, y, x); for each axis the first level
-/// that is halved and the number of halvings. An axis is halved while its voxels are not much
-/// longer than the shortest and its side is long enough.
-fn topology(
-    size: [usize; 3],
-    spacing: [f64; 3],
-    dims: usize,
-    most: usize,
-) -> (usize, [usize; 3], [usize; 3]) {
-    let axes = 3 - dims..3;
-    let (mut size, mut spacing) = (size, spacing);
-    let (mut first, mut halvings) = ([0; 3], [0; 3]);
-    let mut depth = 1;
-    while depth < most {
-        let long_enough = |axis: &usize| size[*axis].div_ceil(2) >= COARSEST_SIDE;
-        let fine: Vec<usize> = axes.clone().filter(long_enough).collect();
-        let shortest = fine.iter().map(|&axis| spacing[axis]).fold(f64::INFINITY, f64::min);
-        let (now, later): (Vec<usize>, Vec<usize>) =
-            fine.iter().partition(|&&axis| spacing[axis] < ANISOTROPIC * shortest || halvings[axis] > 0);
-        if now.is_empty() {
-            break;
-        }
-        for axis in now {
-            size[axis] = size[axis].div_ceil(2);
-            spacing[axis] *= 2.0;
-            halvings[axis] += 1;
-        }
-        later.into_iter().for_each(|axis| first[axis] = depth);
-        depth += 1;
-    }
-    (depth, first, halvings)
-}
-
-/// Estimated bytes of activations and gradients per voxel of the finest level; a coarser level has
-/// twice the channels on a fraction of the voxels.
-fn bytes_per_voxel(network: &NetworkPlan) -> u64 {
-    let finest = (LIVE_ACTIVATIONS * size_of::<f32>()) as f64 * network.width as f64;
-    let mut share = 1.0;
-    let mut total = finest;
-    for level in 0..network.depth - 1 {
-        share *= 2.0 / network.strides(level).iter().product::<i64>() as f64;
-        total += finest * share;
-    }
-    total.ceil() as u64
-}
-
 /// Default length of a run in steps: the largest of the three minima.
 fn default_steps(steps_of_pass: u64, joined: u64) -> u64 {
     let passes = LEAST_EPOCHS * steps_of_pass;
@@ -482,23 +411,6 @@ fn median_shape(shapes: &[[usize; 3]]) -> [usize; 3] {
 mod tests {
     use super::*;
     use crate::plan::settings::tests::settings;
-
-    #[test]
-    fn isotropic_samples_are_halved_alike_and_short_sides_less_often() {
-        let flat = [1.0; 3];
-        assert_eq!(topology([35, 50, 34], flat, 3, 3), (3, [0; 3], [2; 3]));
-        assert_eq!(topology([35, 50, 34], flat, 2, 3), (3, [0; 3], [0, 2, 2]));
-        assert_eq!(topology([35, 9, 34], flat, 2, 3), (3, [0; 3], [0, 1, 2]));
-        assert_eq!(topology([64, 64, 64], flat, 3, 8), (5, [0; 3], [4; 3]));
-        assert_eq!(topology([3, 3, 3], flat, 3, 3), (1, [0; 3], [0; 3]));
-    }
-
-    /// As nnU-Net: 5 mm slices of 0.8 mm pixels get 1 x 3 x 3 kernels on the two finest levels.
-    #[test]
-    fn thick_slices_are_halved_once_pixels_have_caught_up() {
-        let (depth, first, halvings) = topology([20, 256, 224], [5.0, 0.8, 0.8], 3, 5);
-        assert_eq!((depth, first, halvings), (5, [2, 0, 0], [2, 4, 4]));
-    }
 
     #[test]
     fn a_small_memory_makes_the_batch_and_then_the_sample_smaller() {

@@ -58,6 +58,11 @@ impl InitialWeights {
         Ok(Self { path, blake3, record })
     }
 
+    /// BLAKE3 of the manifest of the run.
+    pub(crate) fn manifest_blake3(&self) -> Option<&str> {
+        self.record.as_ref().map(|record| record.manifest_blake3.as_str())
+    }
+
     /// `settings` with the network of the run, except for `given` names.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::basic::Compression;
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::reader::{ChunkReader, Length};
 
 use super::thrift;
@@ -36,6 +36,10 @@ const LONGEST_HEADER: u64 = 1 << 20;
 const LARGE_PAGE: u64 = 64 << 20;
 /// Maximum compression ratio of such a page.
 const MOST_EXPANSION: u64 = 4096;
+/// How a frame of LZ4 begins. What Hadoop writes under the same codec begins with a size instead.
+const LZ4_FRAME: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
+/// Bytes that a page of LZ4 frames may be decoded to whatever its header says.
+const LARGE_FRAMES: u64 = 16 << 20;
 /// The length of the footer and the file's name at its end, bytes.
 const TAIL: u64 = 8;
 /// Maximum number of rows in memory at a time.
@@ -74,8 +78,22 @@ impl Table {
         self.metadata.schema().fields().iter().map(|field| field.name().clone()).collect()
     }
 
-    /// Reads its rows in batches, with all or only the given columns.
+    /// The codec of some columns, or of all, that the library cannot decode.
+    fn undecoded(&self, columns: Option<&[&str]>) -> Option<Compression> {
+        let chunks = self.metadata().row_groups().iter().flat_map(|group| group.columns());
+        let wanted = |chunk: &&ColumnChunkMetaData| {
+            let name = chunk.column_path().parts().first().map(String::as_str);
+            columns.is_none_or(|columns| name.is_some_and(|name| columns.contains(&name)))
+        };
+        chunks.filter(wanted).map(ColumnChunkMetaData::compression).find(|codec| *codec == Compression::LZO)
+    }
+
+    /// Its rows, some columns of them or all, a few at a time.
     pub(super) fn batches(self, columns: Option<&[&str]>) -> Result<Batches> {
+        if let Some(codec) = self.undecoded(columns) {
+            let problem = format!("its columns are compressed by {codec}, which is not read: {REWRITE}");
+            return Err(StoreError::Table { path: self.path, problem });
+        }
         let Self { path, reader, metadata } = self;
         let mask = match columns {
             Some(columns) => ProjectionMask::columns(metadata.parquet_schema(), columns.iter().copied()),
@@ -92,6 +110,9 @@ impl Table {
         Ok(Batches { path, reader, rows, ended: false })
     }
 }
+
+/// What to do about a codec.
+const REWRITE: &str = "write the table with another compression, such as zstd";
 
 /// The rows of a table, a batch at a time.
 pub(super) struct Batches {
@@ -135,7 +156,7 @@ struct Chunk {
 
 fn chunks(metadata: &ParquetMetaData) -> Vec<Chunk> {
     let columns = metadata.row_groups().iter().flat_map(|group| group.columns());
-    let chunk = |column: &parquet::file::metadata::ColumnChunkMetaData| {
+    let chunk = |column: &ColumnChunkMetaData| {
         let first = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
         let start = first.min(column.data_page_offset()).max(0) as u64;
         let length = column.compressed_size().max(0) as u64;
@@ -244,6 +265,12 @@ impl Pages {
         if decoded > LARGE_PAGE && decoded / MOST_EXPANSION > content.len() as u64 {
             return Err(damaged("the header of a page states a far larger size than its content can have"));
         }
+        if chunk.compression == Compression::LZ4 && is_unbounded(content, decoded) {
+            let problem = format!(
+                "its pages are LZ4 frames, of which nobody knows how large they are before they are decoded: {REWRITE}"
+            );
+            return Err(damaged(&problem));
+        }
         // Headers count as part of the column.
         if decoded > chunk.decoded || !expands_to(content, chunk.compression, decoded) {
             return Err(damaged("a page is larger than its column or its header states"));
@@ -260,11 +287,15 @@ fn expands_to(content: &[u8], compression: Compression, decoded: u64) -> bool {
     let bytes = match compression {
         Compression::GZIP(_) => counted(&mut flate2::read::MultiGzDecoder::new(content)),
         Compression::BROTLI(_) => counted(&mut brotli::Decompressor::new(content, 1 << 12)),
-        // Frames of LZ4 expand to 255 times their size at most.
-        Compression::LZ4 => return content.len() as u64 * 255 <= decoded.max(1 << 24),
         _ => return true,
     };
     bytes.map_or(true, |bytes| bytes <= decoded) // what cannot be decoded is the library's to tell
+}
+
+/// Whether a page of the codec LZ4 may be decoded to far more than its header says: frames may, to
+/// 255 times their size, and what Hadoop writes does not.
+fn is_unbounded(content: &[u8], decoded: u64) -> bool {
+    content.starts_with(&LZ4_FRAME) && content.len() as u64 * 255 > decoded.max(LARGE_FRAMES)
 }
 
 impl Length for Pages {
@@ -352,7 +383,31 @@ mod tests {
             assert!(expands_to(&content, compression, 1 << 20), "{compression}");
             assert!(!expands_to(&content, compression, (1 << 20) - 1), "{compression}");
         }
-        assert!(!expands_to(&zeros, Compression::LZ4, 10));
+        let frames = [&LZ4_FRAME[..], &zeros].concat();
+        assert!(is_unbounded(&frames, 10) && !is_unbounded(&frames[..1000], 10));
+        assert!(!is_unbounded(&zeros, 10), "of Hadoop");
+    }
+
+    #[test]
+    fn a_codec_that_is_not_decoded_is_named() {
+        #[derive(serde::Serialize)]
+        struct Row {
+            id: u32,
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.parquet");
+        let schema = Schema::new(vec![column("id", DataType::UInt32)]);
+        write_rows(&path, &schema, &[Row { id: 7 }], Vec::new()).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        // Wherever the footer holds the number of zstd (6, as 12), that of LZO (3, as 6).
+        let told = (0..whole.len()).filter(|at| whole[*at] == 12).filter_map(|at| {
+            let mut changed = whole.clone();
+            changed[at] = 6;
+            std::fs::write(&path, changed).unwrap();
+            Some(read_text(&path, "id", &MemoryLimit::new(16 << 20).alone()).err()?.to_string())
+        });
+        let told: Vec<String> = told.collect();
+        assert!(told.iter().any(|told| told.contains("its columns are compressed by LZO")), "{told:?}");
     }
 
     #[test]

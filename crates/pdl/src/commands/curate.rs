@@ -15,7 +15,6 @@ use pdl_curriculum::manifest;
 use pdl_curriculum::parameters::RankParameters;
 use pdl_prepare::parameters::PrepareParameters;
 use pdl_prepare::plan;
-use pdl_prepare::prepare::read_plan;
 use pdl_report::ReportParameters;
 use pdl_similarity::parameters::CompareParameters;
 use pdl_store::{StoreError, regular_file};
@@ -176,7 +175,7 @@ fn merge_patients(cohort: &Path, stages: &mut Stages<'_>, redraw: bool) -> Resul
 /// Removes the plan of a draw of the splits that is given up: it may have seen cases that will be
 /// test cases. One that the user has edited stays.
 fn forget_plan(out: &Path) -> Result<()> {
-    if read_plan(out)?.edited()?.is_some() {
+    if plan::read(out)?.edited()?.is_some() {
         return Ok(());
     }
     let path = out.join(plan::FILE);

@@ -105,7 +105,8 @@ fn default_tolerance_mm(names: &LabelNames) -> f64 {
 
 fn print(args: &Args, found: &FolderScores, summary: &[EvaluationSummary], surfaces: SurfaceOptions) {
     summary_lines(summary, surfaces).iter().for_each(|line| say(line));
-    let cases = found.rows.iter().filter(|row| Some(row.label) == found.labels.first().map(|l| l.value));
+    let cases =
+        found.rows.iter().filter(|row| Some(row.score.label) == found.labels.first().map(|l| l.value));
     say(&format!("{} compared", counted(cases.count(), "case")));
     if let Some(to) = &args.to {
         say(&format!("wrote {}", to.display()));

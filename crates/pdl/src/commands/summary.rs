@@ -46,7 +46,7 @@ impl Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     let Args { out, cases: list, files } = args;
     let cases = Cases::read(out)?;
-    let summary = cohort::summary(&cases, &pdl_prepare::prepare::read_failures(out)?, &[]);
+    let summary = cohort::summary(&cases, &pdl_prepare::failure::read(out)?, &[]);
     let is_there = |name: &str| regular_file::is_there(&out.join(name));
     let manifest = is_there(manifest::TABLE_FILE)?.then(|| Manifest::open(out)).transpose()?;
     let audit: Option<Audit> =

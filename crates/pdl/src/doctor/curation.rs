@@ -11,8 +11,8 @@ use pdl_cohort::cases::{self, Cases};
 use pdl_console::counted;
 use pdl_curriculum::manifest::{self, Manifest};
 use pdl_curriculum::{audit, validate};
-use pdl_prepare::prepare;
 use pdl_prepare::proxies::{self, Proxies};
+use pdl_prepare::{failure, prepared_row};
 use pdl_similarity::pairs::{self, Pairs};
 use pdl_store::{hash, paths};
 
@@ -43,7 +43,7 @@ pub(crate) fn checks(out: &Path) -> Vec<Check> {
     };
     let mut checks = vec![
         index(out, &cases),
-        stage(out, "prepare", prepare::FILE, || prepared(out, &cases)),
+        stage(out, "prepare", prepared_row::FILE, || prepared(out, &cases)),
         stage(out, "compare", pairs::FOLDER, || compared(out)),
         stage(out, "rank", manifest::TABLE_FILE, || ranked(out)),
         stage(out, "audit", audit::FILE, || audited(out)),
@@ -110,8 +110,8 @@ fn named(cases: &[&str]) -> String {
 }
 
 fn prepared(out: &Path, cases: &Cases) -> Result<Check> {
-    let rows = prepare::read(out)?;
-    let failures = prepare::read_failures(out)?;
+    let rows = prepared_row::read(out)?;
+    let failures = failure::read(out)?;
     let known: BTreeSet<&str> = rows.iter().map(|row| row.case_id.as_str()).collect();
     let failed: BTreeSet<&str> = failures.iter().map(|failure| failure.case_id.as_str()).collect();
     let usable: BTreeSet<&str> = cases.usable().map(|row| row.case_id.as_str()).collect();
@@ -152,7 +152,7 @@ fn prepared(out: &Path, cases: &Cases) -> Result<Check> {
                 failures.len(),
                 first.case_id,
                 first.message,
-                prepare::FAILURES_FILE
+                failure::FILE
             );
             Check::new("prepare", State::Note, text)
         }

@@ -78,9 +78,6 @@ pub fn schema() -> Schema {
 pub struct Comparison {
     /// Runs, by arm and then seed.
     pub rows: Vec<ComparisonRow>,
-    /// Interval of the median ratio of each arm, in the protocol's order; `None` for the
-    /// conventional arm.
-    pub intervals: Vec<Option<Interval>>,
     /// Table and conclusions as text.
     pub text: String,
 }
@@ -123,7 +120,7 @@ pub fn report(tuned: &Tuned, seeds: &[u64], folder: &Path, runs: &mut Runs<'_>) 
     let intervals = intervals(tuned, &made);
     let text = text(tuned, seeds, &rows, &intervals, gap);
     table::write_rows(&folder.join(FILE), &schema(), &rows, Vec::new())?;
-    Ok(Comparison { rows, intervals, text })
+    Ok(Comparison { rows, text })
 }
 
 fn rows(

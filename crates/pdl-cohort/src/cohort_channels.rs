@@ -19,15 +19,15 @@ const LONGEST_NAME: usize = 40;
 
 /// The channels of a cohort by number, under names that files and columns can bear.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Channels {
+pub(crate) struct CohortChannels {
     /// Empty where cases have one image.
     names: BTreeMap<u32, String>,
     /// Whether an image on another grid is resampled to that of the first channel.
     pub resample: bool,
 }
 
-impl Channels {
-    /// The channels that any case of a layout has.
+impl CohortChannels {
+    /// Those that any case of a layout has.
     pub(crate) fn of(layout: &Layout, resample: bool) -> Self {
         let numbers: BTreeSet<u32> =
             layout.cases.iter().flat_map(|found| found.channels.keys().copied()).collect();
@@ -161,7 +161,7 @@ impl Layout {
             self.cases.iter_mut().for_each(|found| found.channels.clear());
             return;
         }
-        let channels = Channels::of(self, false);
+        let channels = CohortChannels::of(self, false);
         let first = channels.names.keys().next().copied().unwrap_or_default();
         for found in &mut self.cases {
             let Some(image) = found.image.clone().filter(|_| !found.refused) else { continue };
@@ -177,7 +177,7 @@ impl Layout {
 }
 
 impl DiscoveredCase {
-    fn require(&mut self, channels: &Channels) {
+    fn require(&mut self, channels: &CohortChannels) {
         let missing = channels.names.keys().copied().filter(|number| !self.channels.contains_key(number));
         let missing = channels.listed(missing);
         if !missing.is_empty() {
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn names_are_fit_for_files_and_columns_and_stay_apart() {
         let layout = layout(&[&[0, 1, 2, 3, 4]], &["T1 post/Gd", "t1_post gd", "  ", "ADC (x)"]);
-        let channels = Channels::of(&layout, false);
+        let channels = CohortChannels::of(&layout, false);
         let names: Vec<&str> = (0..5).map(|number| channels.name(number)).collect();
         assert_eq!(names, ["T1_post_Gd", "t1_post_gd_1", "channel_2", "ADC__x", "channel_4"]);
     }
@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_channel_is_of_the_modality_that_its_name_says_else_of_the_cohorts() {
-        let channels = Channels::of(&layout(&[&[0, 1, 2]], &["CT", "PET", "other"]), false);
+        let channels = CohortChannels::of(&layout(&[&[0, 1, 2]], &["CT", "PET", "other"]), false);
         let modality = |number| channels.modality(number, Some(Modality::CT));
         assert_eq!([0, 1, 2].map(modality), [Some(Modality::CT), Some(Modality::PT), None]);
         assert_eq!(channels.modality(2, Some(Modality::MR)), Some(Modality::MR));

@@ -8,9 +8,9 @@ use crate::volume_names::channel_order;
 
 /// The names of a cohort's channels in their order; none where no case has several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Channels(Vec<String>);
+pub(super) struct NamedChannels(Vec<String>);
 
-impl Channels {
+impl NamedChannels {
     /// Of the names that each case has.
     pub fn of_cohort(cases: impl Iterator<Item = BTreeSet<String>>) -> Self {
         let mut all = BTreeSet::new();
