@@ -9,19 +9,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::DicomError;
 use crate::frame_attributes::Attribute;
 use crate::frame_pixels::{FramePixels, PixelSummary};
+use crate::geometry::{Plane, Vector, dot};
 use crate::header::Frame;
 use crate::interleaving::{Reading, of_even_stack, of_uneven_stack};
-use crate::partition::{Parts, by_attribute, by_passes, by_place_in_plane, by_rank, in_order, runs};
-use crate::slice_positions::{ParallelFrames, Positions, Spacing};
+use crate::partition::{
+    Parts, by_attribute, by_passes, by_place_in_plane, by_rank, by_turns, in_order, runs,
+};
+use crate::slice_positions::{ParallelFrames, Positions, Spacing, are_on_a_line};
 use pdl_findings::{Code, Finding, SkipReason};
+use pdl_store::plural::counted;
 
 /// Fewest slices by which a stack shows that it is even.
 const FEWEST_SLICES: usize = 3;
 /// With more images at a position it is not looked whether all slices are there twice.
 const MOST_COMPARED: usize = 8;
+/// What tells stacks apart that lie side by side.
+const PLACE_IN_PLANE: &str = "place in the plane";
 /// The stack that is left when other images of a series are taken out reaches over this share of
 /// the positions at least.
 const MAIN_SHARE: f64 = 0.6;
+/// Cosine of the angle between the normals of slices that lie alike.
+const PARALLEL: f64 = 0.999;
 
 /// A stack of frames and what is to be said of it.
 #[derive(Debug)]
@@ -52,7 +60,7 @@ pub(crate) struct GroupedFrames {
 pub(crate) fn split(mut frames: Vec<Frame>, pixels: &dyn FramePixels) -> Result<GroupedFrames, DicomError> {
     frames.sort_by(|a, b| identity(a).cmp(&identity(b)).then(a.file.cmp(&b.file)));
     let mut left_out = Vec::new();
-    let copies = drop_copies(&mut frames, &mut left_out);
+    let copies = drop_copies(&mut frames, &mut left_out, pixels)?;
     let mut geometries = by_geometry(frames);
     set_scouts_aside(&mut geometries, &mut left_out);
     let by = if geometries.len() > 1 { vec!["geometry"] } else { Vec::new() };
@@ -87,30 +95,42 @@ fn identity(frame: &Frame) -> (&str, u32, [usize; 2]) {
     (&frame.instance, frame.number, frame.offset)
 }
 
-/// Removes frames of an object that lies in several files. Gives the files of copies by instance.
+/// Removes frames of an object that lies in several files; those whose pixels differ are no copies,
+/// whatever their UID says. Gives the files of copies by instance.
 fn drop_copies(
     frames: &mut Vec<Frame>,
     left_out: &mut Vec<(usize, SkipReason)>,
-) -> BTreeMap<String, BTreeSet<usize>> {
-    let mut copies: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+    pixels: &dyn FramePixels,
+) -> Result<BTreeMap<String, BTreeSet<usize>>, DicomError> {
+    let mut pairs: Vec<[Frame; 2]> = Vec::new();
     frames.dedup_by(|copy, kept| {
         let is_copy = identity(copy) == identity(kept)
             && copy.plane == kept.plane
             && copy.attributes == kept.attributes
             && copy.file != kept.file;
         if is_copy {
-            copies.entry(copy.instance.clone()).or_default().insert(copy.file);
+            pairs.push([kept.clone(), copy.clone()]);
         }
         is_copy
     });
+    let summaries = pixels.summaries(&pairs.iter().flatten().collect::<Vec<_>>())?;
+    let mut copies: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+    for ([_, copy], summaries) in pairs.into_iter().zip(summaries.chunks_exact(2)) {
+        match summaries {
+            [Some(kept), Some(own)] if kept != own => frames.push(copy),
+            _ => _ = copies.entry(copy.instance.clone()).or_default().insert(copy.file),
+        }
+    }
+    frames.sort_by(|a, b| identity(a).cmp(&identity(b)).then(a.file.cmp(&b.file)));
     left_out.extend(copies.values().flatten().map(|file| (*file, SkipReason::Copy)));
-    copies
+    Ok(copies)
 }
 
 fn repeated_files(frames: &[Frame], copies: &BTreeMap<String, BTreeSet<usize>>) -> Option<Finding> {
     let instances: BTreeSet<&String> = frames.iter().map(|frame| &frame.instance).collect();
     let count: usize = instances.into_iter().filter_map(|own| copies.get(own)).map(BTreeSet::len).sum();
-    let message = || format!("{count} of its files are there twice");
+    let verb = if count == 1 { "is" } else { "are" };
+    let message = || format!("{} of the series {verb} there twice", counted(count, "file"));
     (count > 0).then(|| Finding::new(Code::RepeatedFile, message()))
 }
 
@@ -126,18 +146,24 @@ fn by_geometry(frames: Vec<Frame>) -> Vec<Vec<Frame>> {
     groups
 }
 
-/// Takes single slices out of a series that holds a stack of another geometry.
+/// Takes single slices out of a series that holds a stack of another geometry: scouts, and slices
+/// of another size.
 fn set_scouts_aside(groups: &mut Vec<Vec<Frame>>, left_out: &mut Vec<(usize, SkipReason)>) {
     let mut frames_of_file: BTreeMap<usize, usize> = BTreeMap::new();
     for frame in groups.iter().flatten() {
         *frames_of_file.entry(frame.file).or_default() += 1;
     }
-    if !groups.iter().any(|group| group.len() >= FEWEST_SLICES) {
+    let stacks = groups.iter().filter(|group| group.len() >= FEWEST_SLICES);
+    let normals: Vec<Vector> = stacks.map(|stack| stack[0].plane.normal()).collect();
+    if normals.is_empty() {
         return;
     }
     groups.retain(|group| match &group[..] {
         [single] if frames_of_file.get(&single.file) == Some(&1) => {
-            left_out.push((single.file, SkipReason::Scout));
+            let normal = single.plane.normal();
+            let is_parallel = normals.iter().any(|own| dot(*own, normal).abs() > PARALLEL);
+            let reason = if is_parallel { SkipReason::OtherSize } else { SkipReason::Scout };
+            left_out.push((single.file, reason));
             false
         }
         _ => true,
@@ -213,6 +239,9 @@ impl Resolver<'_> {
                 return self.split(parts, attribute.name(), &by);
             }
         }
+        if let Some(parts) = self.stations(&sorted) {
+            return self.split(parts, PLACE_IN_PLANE, &by);
+        }
         let reading = match spacing {
             Spacing::Single => Reading::OneStack,
             Spacing::Even(step) => of_even_stack(self.group, &sorted, step, self.pixels)?,
@@ -224,6 +253,14 @@ impl Resolver<'_> {
             Reading::Stacks(parts, name) => self.split(parts, name, &by),
             Reading::Doubt(doubt) => Ok(vec![Part { members: sorted, by, doubt: Some(doubt) }]),
         }
+    }
+
+    /// Even stacks that are shifted against each other in their plane, such as the stations of a
+    /// table that moved; `sorted` ascends along the normal.
+    fn stations(&self, sorted: &[usize]) -> Option<Parts> {
+        let planes: Vec<Plane> = sorted.iter().map(|frame| self.group.frames[*frame].plane).collect();
+        let parts = by_place_in_plane(self.group, sorted).filter(|_| !are_on_a_line(&planes))?;
+        parts.iter().all(|part| self.is_even(part)).then_some(parts)
     }
 
     /// Of frames of which several are at one position.
@@ -269,19 +306,26 @@ impl Resolver<'_> {
         };
         by_place_in_plane(self.group, members)
             .filter(whole)
-            .map(|parts| (parts, "place in the plane"))
+            .map(|parts| (parts, PLACE_IN_PLANE))
             .or_else(|| Attribute::ALL.iter().find_map(by_value))
             .or_else(|| Attribute::GROWING.iter().find_map(ranks))
             .or_else(|| by_passes(self.group, positions).map(|parts| (parts, "instance number")))
+            .or_else(|| by_turns(self.group, positions).map(|parts| (parts, "instance number")))
     }
 
     /// Parts that each are a stack of their own, such as phases that reach over different regions.
     /// Stacks that lie one behind the other are none: attributes that change along a scan would
     /// tear it. Those without repeated positions and without gaps are preferred, then the fewest.
+    /// Times and phases that leave repeated positions are the same for several phases of a slice,
+    /// and take frames from the others.
     fn overlapping_stacks(&self, members: &[usize]) -> Option<(Parts, &'static str)> {
-        let by_value =
-            |attribute: &Attribute| Some((by_attribute(self.group, members, *attribute)?, attribute.name()));
-        let in_plane = by_place_in_plane(self.group, members).map(|parts| (parts, "place in the plane"));
+        let by_value = |attribute: &Attribute| {
+            let parts = by_attribute(self.group, members, *attribute)?;
+            let repeats = |part: &Vec<usize>| self.group.positions(part).multiplicity() != Some(1);
+            let has_ties = Attribute::GROWING.contains(attribute) && parts.iter().any(repeats);
+            (!has_ties).then_some((parts, attribute.name()))
+        };
+        let in_plane = by_place_in_plane(self.group, members).map(|parts| (parts, PLACE_IN_PLANE));
         let passes = in_order(self.group, members).map(|order| (runs(self.group, &order), "instance number"));
         let candidates = in_plane.into_iter().chain(Attribute::ALL.iter().filter_map(by_value)).chain(passes);
         let scored = candidates.filter_map(|(parts, name)| Some((self.score(&parts)?, parts, name)));
