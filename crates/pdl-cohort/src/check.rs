@@ -361,6 +361,7 @@ fn take_labels(case: &mut Checked, read: Result<Labels, Unreadable>) -> Option<L
 }
 
 fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, stated: StatedGrids) {
+    let of_label = &labels.findings;
     let (image, labels) = (image.volume.grid, labels.map.grid);
     let text = |shape: [usize; 3]| format!("{} x {} x {}", shape[0], shape[1], shape[2]);
     if image.shape != labels.shape {
@@ -387,6 +388,8 @@ fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, stated: Sta
     let advice = "where they show one place all the same, --resample-labels puts it on the image's grid; where only the \
                   label's affine is wrong, --copy-affine takes voxel for voxel";
     case.reject(Code::GridMismatch, format!("{apart} ({advice})"));
+    // The header of the label map may say why.
+    of_label.iter().for_each(|finding| case.warn(finding.code, format!("label map: {}", finding.message)));
 }
 
 /// Whether two grids have the same voxels, but for a small share of one.
