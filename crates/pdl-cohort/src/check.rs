@@ -364,6 +364,7 @@ fn take_labels(case: &mut Checked, read: Result<Labels, Unreadable>) -> Option<L
 fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, stated: StatedGrids, several: bool) {
     let of_channel =
         if several { "; where it lies on another channel's, name that first with --channels" } else { "" };
+    let of_label = &labels.findings;
     let (image, labels) = (image.volume.grid, labels.map.grid);
     let text = |shape: [usize; 3]| format!("{} x {} x {}", shape[0], shape[1], shape[2]);
     if image.shape != labels.shape {
@@ -390,6 +391,8 @@ fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, stated: Sta
     let advice = "if both affines are right, --resample-labels resamples it to the image's grid; if only the label's \
                   affine is wrong, --copy-affine uses the image's";
     case.reject(Code::GridMismatch, format!("{apart} ({advice}{of_channel})"));
+    // The header of the label map may say why.
+    of_label.iter().for_each(|finding| case.warn(finding.code, format!("label map: {}", finding.message)));
 }
 
 /// Whether two grids have the same voxels, to a small fraction of a voxel.

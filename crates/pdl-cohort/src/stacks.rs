@@ -172,7 +172,8 @@ pub(crate) fn read_labels(
         Some(geometry) => pdl_io::read_label_stack_within(path, &geometry, memory).map_err(unread),
         None if pdl_io::segments_of(path, memory)?.is_some() => {
             let read = pdl_io::read_segments(path, &|segment| Some(segment.value), memory)?;
-            Ok(Labels { map: read.map, parts: read.parts, blake3: read.blake3, rounded: None })
+            let (map, parts, blake3, findings) = (read.map, read.parts, read.blake3, read.findings);
+            Ok(Labels { map, parts, blake3, rounded: None, findings })
         }
         None => pdl_io::try_labels(path, round_within, memory),
     }

@@ -105,22 +105,26 @@ impl Drawing<'_> {
     fn finer(&self) -> Option<(Code, String)> {
         let placed = self.planes.planes.iter().filter(|plane| plane.slice.is_some()).count();
         let left_out = placed - self.drawn.len();
+        let verb = if left_out == 1 { "does" } else { "do" };
         let message = format!(
-            "it is drawn on {placed} planes of {}; the nearest to each slice counts, and {left_out} of them do not",
+            "it is drawn on {placed} planes of {}; the nearest to each slice counts, and {left_out} of them {verb} not",
             counted(self.drawn.len(), "slice")
         );
         (left_out > 0).then_some((Code::ContoursFinerThanSlices, message))
     }
 
     fn repeated(&self) -> Option<(Code, String)> {
-        let count: usize = self.drawn_sets().map(|set| set.repeated).sum();
-        let verb = if count == 1 {
-            "equals another on its slice and does"
-        } else {
-            "equal others on their slices and do"
-        };
-        (count > 0)
-            .then(|| (Code::RepeatedContours, format!("{} {verb} not count", counted(count, "contour"))))
+        let sum = |of: fn(&ContourSet) -> usize| self.drawn_sets().map(of).sum::<usize>();
+        let (equal, rounds) = (sum(|set| set.repeated), sum(|set| set.rounds));
+        let both = [
+            (equal, "equals another on its slice and does", "equal others on their slices and do"),
+            (rounds, "runs round more than once, which does", "run round more than once, which does"),
+        ];
+        let told = both.into_iter().filter(|(count, ..)| *count > 0).map(|(count, one, several)| {
+            format!("{} {} not count", counted(count, "contour"), if count == 1 { one } else { several })
+        });
+        let told: Vec<String> = told.collect();
+        (!told.is_empty()).then(|| (Code::RepeatedContours, told.join("; ")))
     }
 
     fn overlapping(&self) -> Option<(Code, String)> {
@@ -168,10 +172,17 @@ impl Drawing<'_> {
     fn volume(&self) -> Option<(Code, String)> {
         let step = self.stack.step()?;
         let [x, y] = self.stack.first().spacing;
-        let spacing = self.planes.spacing(SEPARATE * step).unwrap_or(step);
-        let area: f64 = self.sets.iter().map(ContourSet::area).sum();
+        let thicknesses = self.planes.thicknesses(SEPARATE * step, step);
+        let enclosed: f64 = self.sets.iter().zip(thicknesses).map(|(set, thick)| set.area() * thick).sum();
         let ml = |pixels: f64, thickness: f64| pixels * x * y * thickness / 1000.0;
-        let (contours, mask) = (ml(area, spacing), ml(self.mask.count() as f64, step));
+        let (contours, mask) = (ml(enclosed, 1.0), ml(self.mask.count() as f64, step));
+        if mask == 0.0 && !self.drawn.is_empty() {
+            let message = format!(
+                "its contours enclose {:.2} mm3 and the centre of no voxel, so that its mask is empty",
+                1000.0 * contours
+            );
+            return Some((Code::ContourVolume, message));
+        }
         let rim = ml(rim(self.mask, self.stack.first().size) as f64, step);
         let gap = (mask - contours).abs();
         let message = format!(

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::geometry::{Vector, dot, minus};
+use crate::slice_positions::same_position;
 use crate::stack::Stack;
 
 /// Points of a contour that lie further from their plane than this fraction of a slice's step make
@@ -12,7 +13,10 @@ const FLAT: f64 = 0.25;
 /// are drawn on one plane.
 const ONE_PLANE_MM: f64 = 0.05;
 const ONE_PLANE: f64 = 0.05;
-/// Maximum difference of heights, mm, that count as equally far from a slice.
+/// Heights of one plane may differ by rounding, up to this share of the step, where all others are
+/// far away.
+const ROUNDING: f64 = 0.1;
+/// Heights that differ by less than this, mm, are equally far from a slice.
 const ROUNDING_MM: f64 = 1e-3;
 
 /// A plane on which contours are drawn.
@@ -51,15 +55,21 @@ impl ContourPlanes {
             }
         }
         flat.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-        let one_plane = ONE_PLANE_MM.min(ONE_PLANE * step);
+        let heights: Vec<f64> = flat.iter().map(|(height, _)| *height).collect();
+        let (one_plane, rounding) =
+            (ONE_PLANE_MM.min(ONE_PLANE * step), same_position(&heights, ROUNDING * step));
+        let mut before = f64::NEG_INFINITY;
         for (height, number) in flat {
-            match found.planes.last_mut().filter(|plane| height - plane.height <= one_plane) {
+            let is_on =
+                |plane: &&mut ContourPlane| height - plane.height <= one_plane || height - before <= rounding;
+            match found.planes.last_mut().filter(is_on) {
                 Some(plane) => plane.contours.push(number),
                 None => {
                     let slice = slice_of(height, step, stack);
                     found.planes.push(ContourPlane { height, contours: vec![number], slice });
                 }
             }
+            before = height;
         }
         found
     }
@@ -78,13 +88,17 @@ impl ContourPlanes {
         nearest.into_iter().map(|(slice, (plane, _))| (slice, plane)).collect()
     }
 
-    /// The distance between its planes, mm: the median of the gaps between neighbours that are no
-    /// wider than `widest`; `None` if there are none.
-    pub(crate) fn spacing(&self, widest: f64) -> Option<f64> {
+    /// How thick each plane's share of the structure is, mm: half the way to each of its
+    /// neighbours. In place of a neighbour that is further than `widest`, or is not there, stands
+    /// the median of the other gaps, or `step` where there are none.
+    pub(crate) fn thicknesses(&self, widest: f64, step: f64) -> Vec<f64> {
         let gaps = self.planes.windows(2).map(|pair| pair[1].height - pair[0].height);
-        let mut gaps: Vec<f64> = gaps.filter(|gap| *gap <= widest).collect();
-        gaps.sort_by(f64::total_cmp);
-        gaps.get(gaps.len() / 2).copied()
+        let gaps: Vec<Option<f64>> = gaps.map(|gap| Some(gap).filter(|gap| *gap <= widest)).collect();
+        let mut near: Vec<f64> = gaps.iter().flatten().copied().collect();
+        near.sort_by(f64::total_cmp);
+        let usual = near.get(near.len() / 2).copied().unwrap_or(step);
+        let gap = |number: Option<usize>| number.and_then(|n| *gaps.get(n)?).unwrap_or(usual);
+        (0..self.planes.len()).map(|plane| 0.5 * (gap(plane.checked_sub(1)) + gap(Some(plane)))).collect()
     }
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct ContourSet {
     region: Region,
     /// Contours that are equal to another and do not count.
     pub repeated: usize,
+    /// Contours that run round more than once.
+    pub rounds: usize,
     /// Contours that overlap another in part.
     pub overlapping: usize,
 }
@@ -74,6 +76,7 @@ impl ContourSet {
         Self {
             region: region(&exclusive, &relations),
             repeated: before - kept.len(),
+            rounds: kept.iter().filter(|(polygon, _)| polygon.is_repeated()).count(),
             overlapping: overlapping.len(),
             polygons: kept.into_iter().map(|contour| contour.0).collect(),
         }

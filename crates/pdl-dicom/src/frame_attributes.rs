@@ -197,6 +197,7 @@ impl Attribute {
         let of_object = |tag| Some(text(groups.object, tag)).filter(|text| !text.is_empty());
         let content = |tag| groups.text(tags::FRAME_CONTENT_SEQUENCE, tag);
         let cardiac = |tag| groups.text(tags::CARDIAC_SYNCHRONIZATION_SEQUENCE, tag);
+        let respiratory = |tag| groups.text(tags::RESPIRATORY_SYNCHRONIZATION_SEQUENCE, tag);
         match self {
             Self::ImageType => image_type(groups, ImageTypePart::Origin),
             Self::FrameType => image_type(groups, ImageTypePart::Rest),
@@ -219,13 +220,15 @@ impl Attribute {
             Self::Stack => content(tags::STACK_ID),
             Self::Kernel => groups.text(tags::CT_RECONSTRUCTION_SEQUENCE, tags::CONVOLUTION_KERNEL),
             Self::TemporalPositionIndex => content(tags::TEMPORAL_POSITION_INDEX),
-            Self::TemporalPosition => content(tags::TEMPORAL_POSITION_IDENTIFIER),
+            Self::TemporalPosition => content(tags::TEMPORAL_POSITION_IDENTIFIER).or_else(|| {
+                groups.text(tags::TEMPORAL_POSITION_SEQUENCE, tags::TEMPORAL_POSITION_TIME_OFFSET)
+            }),
             Self::CardiacPhase => cardiac(tags::NOMINAL_PERCENTAGE_OF_CARDIAC_PHASE),
-            Self::RespiratoryPhase => groups.text(
-                tags::RESPIRATORY_SYNCHRONIZATION_SEQUENCE,
-                tags::NOMINAL_PERCENTAGE_OF_RESPIRATORY_PHASE,
-            ),
-            Self::TriggerDelay => cardiac(tags::NOMINAL_CARDIAC_TRIGGER_DELAY_TIME),
+            Self::RespiratoryPhase => respiratory(tags::NOMINAL_PERCENTAGE_OF_RESPIRATORY_PHASE),
+            Self::TriggerDelay => cardiac(tags::NOMINAL_CARDIAC_TRIGGER_DELAY_TIME)
+                .or_else(|| cardiac(tags::ACTUAL_CARDIAC_TRIGGER_DELAY_TIME))
+                .or_else(|| respiratory(tags::NOMINAL_RESPIRATORY_TRIGGER_DELAY_TIME))
+                .or_else(|| respiratory(tags::ACTUAL_RESPIRATORY_TRIGGER_DELAY_TIME)),
             Self::GradientDirection => gradient_direction(groups),
             Self::AcquisitionNumber => {
                 content(tags::FRAME_ACQUISITION_NUMBER).or_else(|| of_object(tags::ACQUISITION_NUMBER))
@@ -244,6 +247,7 @@ impl Attribute {
             Self::Dimension3 => dimension(groups, 2),
             Self::Dimension4 => dimension(groups, 3),
             Self::AcquisitionTime => content(tags::FRAME_ACQUISITION_DATE_TIME)
+                .or_else(|| content(tags::FRAME_REFERENCE_DATE_TIME))
                 .or_else(|| of_object(tags::ACQUISITION_DATE_TIME))
                 .or_else(|| {
                     let time = of_object(tags::ACQUISITION_TIME)?;

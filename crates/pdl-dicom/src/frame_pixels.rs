@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use pdl_store::fault;
 use pdl_store::hash::of_voxels;
-use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, in_turns, reserve};
+use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, in_turns, zeros};
 
 use crate::DicomError;
 use crate::header::Frame;
@@ -82,14 +82,13 @@ fn summary(
     let [columns, rows] = frame.plane.size;
     let count = columns.saturating_mul(rows);
     memory.take_each(count as u64, size_of::<f32>() as u64).map_err(no_memory)?;
-    let mut values: Vec<f32> = Vec::new();
-    reserve(&mut values, count).map_err(no_memory)?;
+    let mut values = zeros::<f32>(count).map_err(no_memory)?;
     let stored = pixels.frame(frame.number)?;
-    let [slope, intercept] = frame.rescale.unwrap_or([1.0, 0.0]);
-    for row in 0..rows {
+    let scaling = frame.rescale.unwrap_or([1.0, 0.0]);
+    for (row, line) in values.chunks_mut(columns.max(1)).enumerate() {
         let first = frame.offset[0] + frame.stored_size[0] * (frame.offset[1] + row);
-        let line = stored.values(first..first + columns).ok_or_else(|| pixels.contradicts())?;
-        values.extend(line.map(|value| (value as f64 * slope + intercept) as f32));
+        let scaled = stored.scaled(first..first + columns, scaling, line);
+        scaled.ok_or_else(|| pixels.contradicts())?;
     }
     let sum: f64 = values.iter().map(|value| f64::from(*value)).sum();
     Ok(PixelSummary { hash: of_voxels([columns, rows, 1], &values), mean: sum / count.max(1) as f64 })

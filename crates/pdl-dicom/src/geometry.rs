@@ -51,15 +51,23 @@ impl Plane {
         scaled(n, 1.0 / norm(n))
     }
 
-    /// Whether its two directions are orthogonal unit vectors and its pixels have a size.
-    pub(crate) fn is_usable(&self) -> bool {
+    /// What keeps it from being a plane: its two directions must be unit vectors at a right angle,
+    /// and its pixels have a size.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
         let unit = |v: Vector| (norm(v) - 1.0).abs() < 1e-3;
-        unit(self.along_row)
-            && unit(self.along_column)
-            && dot(self.along_row, self.along_column).abs() < 1e-3
-            && self.spacing.iter().all(|s| s.is_finite() && *s > 0.0)
-            && self.position.iter().all(|v| v.is_finite())
-            && self.size.iter().all(|n| *n > 0)
+        let square = dot(self.along_row, self.along_column).abs() < 1e-3;
+        if !(unit(self.along_row) && unit(self.along_column) && square) {
+            return Some(
+                "its orientation (ImageOrientationPatient) is no pair of unit vectors at a right angle",
+            );
+        }
+        if !self.spacing.iter().all(|s| s.is_finite() && *s > 0.0) {
+            return Some("its pixel spacing is not positive");
+        }
+        if !self.position.iter().all(|v| v.is_finite()) || self.size.contains(&0) {
+            return Some("its position is not finite, or it has no rows or columns");
+        }
+        None
     }
 
     /// Whether the other is parallel, with the same pixels: the two can be slices of one volume.

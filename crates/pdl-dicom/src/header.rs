@@ -17,6 +17,17 @@ use crate::pet::PetHeader;
 use crate::pixels::Shortfall;
 use pdl_findings::{Code, Finding, SkipReason};
 
+/// Defined terms of RescaleType (0028,1054) for other than Hounsfield units, and what they stand
+/// for.
+const RESCALE_TYPES: [(&str, &str); 6] = [
+    ("OD", "optical densities"),
+    ("MGML", "milligrams per millilitre"),
+    ("Z_EFF", "effective atomic numbers"),
+    ("ED", "electron densities"),
+    ("EDW", "normalised electron densities"),
+    ("PCT", "percentages"),
+];
+
 /// The frames of one file and whose they are.
 #[derive(Clone, Debug)]
 pub(crate) struct Header {
@@ -64,7 +75,9 @@ pub(crate) struct Frame {
     pub order: Option<f64>,
     /// SpacingBetweenSlices, mm, if stated.
     pub stated_step: Option<f64>,
-    /// Attributes that may distinguish it from frames of other volumes.
+    /// Whether its object calls itself a mosaic and does not say of what.
+    pub unread_mosaic: bool,
+    /// What may tell it from frames of other volumes.
     pub attributes: FrameAttributes,
 }
 
@@ -154,8 +167,10 @@ impl Header {
         }
         header.shortfall = Shortfall::of(path, object, state.size);
         let mut frames = frames_of(path, object)?;
-        if header.modality == "PT" {
-            add_pet(object, &mut frames);
+        match header.modality.as_str() {
+            "PT" => add_pet(object, &mut frames),
+            "CT" => header.findings.extend(not_hounsfield(object, &frames)),
+            _ => (),
         }
         header.frames = match mosaic::find(object) {
             Some(mosaic) => tiles(path, &frames, &mosaic)?,
@@ -165,7 +180,39 @@ impl Header {
     }
 }
 
-/// Adds the PET attributes of an object to each of its frames.
+/// What is said of a CT whose header shows that its values are no Hounsfield units.
+fn not_hounsfield(object: &InMemDicomObject, frames: &[Frame]) -> Option<Finding> {
+    let known = rescale_type(object);
+    let message = match RESCALE_TYPES.iter().find(|(term, _)| *term == known) {
+        Some((term, what)) => {
+            format!("its header says that its values are {what} (RescaleType {term}), no Hounsfield units")
+        }
+        None => {
+            let unsigned = number(object, tags::PIXEL_REPRESENTATION) == Some(0.0);
+            let raised = |frame: &Frame| {
+                frame.rescale.is_none_or(|[slope, intercept]| slope >= 0.0 && intercept >= 0.0)
+            };
+            let lowest = "its header gives its values neither a sign nor an offset: none can be below 0, where the HU of air, \
+                          lung and fat are";
+            (unsigned && frames.iter().all(raised)).then(|| lowest.to_owned())?
+        }
+    };
+    Some(Finding::new(Code::NotHounsfield, message))
+}
+
+/// RescaleType of the frames, else of the object; empty where it is not stated.
+fn rescale_type(object: &InMemDicomObject) -> String {
+    let of_groups = |groups: &InMemDicomObject| {
+        let item = items(groups, tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE).first()?;
+        Some(text(item, tags::RESCALE_TYPE)).filter(|kind| !kind.is_empty())
+    };
+    let group = |tag| items(object, tag).first().and_then(of_groups);
+    group(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE)
+        .or_else(|| group(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE))
+        .unwrap_or_else(|| text(object, tags::RESCALE_TYPE))
+}
+
+/// Adds what an object says of PET values to each of its frames.
 fn add_pet(object: &InMemDicomObject, frames: &mut [Frame]) {
     let pet = Arc::new(PetHeader::of(object));
     let nothing = InMemDicomObject::new_empty();
@@ -238,8 +285,8 @@ fn frame(path: &Path, number_in_file: u32, groups: Groups<'_>) -> Result<Frame, 
         spacing: [between_columns, between_rows],
         size: [columns, rows],
     };
-    if !plane.is_usable() {
-        return Err(DicomError::damaged(path, "its orientation or pixel spacing cannot be"));
+    if let Some(problem) = plane.problem() {
+        return Err(DicomError::damaged(path, problem));
     }
     Ok(Frame {
         file: 0,
@@ -257,6 +304,7 @@ fn frame(path: &Path, number_in_file: u32, groups: Groups<'_>) -> Result<Frame, 
         stated_step: groups
             .find(tags::PIXEL_MEASURES_SEQUENCE, |o| number(o, tags::SPACING_BETWEEN_SLICES))
             .map(f64::abs),
+        unread_mosaic: mosaic::is_named(groups.object),
         attributes: FrameAttributes::read(&groups),
     })
 }
@@ -275,5 +323,8 @@ fn tiles(path: &Path, frames: &[Frame], mosaic: &Mosaic) -> Result<Vec<Frame>, D
     let tiles = mosaic.tiles(&whole.plane);
     let tiles =
         tiles.ok_or_else(|| DicomError::damaged(path, "its mosaic does not divide into its slices"))?;
-    Ok(tiles.into_iter().map(|(offset, plane)| Frame { offset, plane, ..whole.clone() }).collect())
+    Ok(tiles
+        .into_iter()
+        .map(|(offset, plane)| Frame { offset, plane, unread_mosaic: false, ..whole.clone() })
+        .collect())
 }

@@ -23,9 +23,14 @@ pub(crate) struct Mosaic {
     normal: Option<Vector>,
 }
 
-/// The mosaic in this object, or `None` if it is not a mosaic.
+/// Whether an object calls itself a mosaic: also the slices of one that was taken apart since.
+pub(crate) fn is_named(object: &InMemDicomObject) -> bool {
+    text(object, tags::IMAGE_TYPE).split('\\').any(|part| part.trim() == "MOSAIC")
+}
+
+/// The mosaic in this object, or nothing when it is none.
 pub(crate) fn find(object: &InMemDicomObject) -> Option<Mosaic> {
-    if !text(object, tags::IMAGE_TYPE).split('\\').any(|part| part.trim() == "MOSAIC") {
+    if !is_named(object) {
         return None;
     }
     let csa = object.get(CSA_IMAGE_HEADER).and_then(|e| e.to_bytes().ok()).unwrap_or_default();

@@ -88,7 +88,28 @@ pub(crate) fn by_passes(group: &ParallelFrames, positions: &Positions) -> Option
     found.then_some(passes)
 }
 
-/// The frames in the order of their numbers; `None` if a number is missing or there twice.
+/// By their order in the series, when that shows all images of one position, then all of the next,
+/// and so on: the first of each, the second of each. Nothing where a time or phase runs against it.
+pub(crate) fn by_turns(group: &ParallelFrames, positions: &Positions) -> Option<Parts> {
+    let multiplicity = positions.multiplicity().filter(|multiplicity| *multiplicity > 1)?;
+    let members: Vec<usize> = positions.members.iter().flatten().copied().collect();
+    let sorted = in_order(group, &members)?;
+    let turns: Vec<&[usize]> = sorted.chunks(multiplicity).collect();
+    let is_of = |(turn, at): (&&[usize], &Vec<usize>)| turn.iter().all(|frame| at.contains(frame));
+    let in_turn = turns.iter().zip(&positions.members).all(is_of)
+        || turns.iter().rev().zip(&positions.members).all(is_of);
+    let runs_on = |attribute: &Attribute| {
+        let number = |frame: usize| group.frames[frame].attributes.number(*attribute);
+        let falls =
+            |pair: &[usize]| matches!((number(pair[0]), number(pair[1])), (Some(a), Some(b)) if a > b);
+        !turns.iter().any(|turn| turn.windows(2).any(falls))
+    };
+    let found = positions.count() > 1 && in_turn && Attribute::GROWING.iter().all(runs_on);
+    let of_rank = |rank: usize| turns.iter().map(|turn| turn[rank]).collect();
+    found.then(|| (0..multiplicity).map(of_rank).collect())
+}
+
+/// The frames in the order of their numbers; nothing where a number is missing or there twice.
 pub(crate) fn in_order(group: &ParallelFrames, members: &[usize]) -> Option<Vec<usize>> {
     sorted_by(members, |frame| group.frames[frame].order)
 }

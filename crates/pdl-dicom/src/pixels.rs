@@ -367,7 +367,9 @@ impl Format {
             return Err(DicomError::damaged(path, problem));
         }
         if numbers == Numbers::Integer && ![1.0, 8.0, 16.0, 32.0].contains(&bits_allocated) {
-            return Err(DicomError::unsupported(path, format!("{bits_allocated} bits a pixel")));
+            let problem =
+                format!("its header allocates {bits_allocated} bits a pixel: pdl reads 8, 16 and 32");
+            return Err(DicomError::unsupported(path, problem));
         }
         let whole_number = |tag, fallback| match numbers {
             Numbers::Integer => whole(tag, fallback),

@@ -32,6 +32,7 @@ pub(crate) struct Rows {
 #[derive(Clone, Debug)]
 pub(crate) struct Polygon {
     points: Vec<Point>,
+    is_repeated: bool,
     low: Point,
     high: Point,
 }
@@ -78,6 +79,9 @@ impl Polygon {
         while points.len() > 1 && points.first() == points.last() {
             points.pop();
         }
+        let round = round_of(&points);
+        let is_repeated = round < points.len();
+        points.truncate(round);
         let start = *points.first()?;
         let from_start = |p: &Point| [p[0] - start[0], p[1] - start[1]];
         let length = |v: Point| v[0].hypot(v[1]);
@@ -89,7 +93,12 @@ impl Polygon {
         let fold =
             |axis: usize, of: fn(f64, f64) -> f64| points.iter().map(|p| p[axis]).fold(start[axis], of);
         let (low, high) = ([fold(0, f64::min), fold(1, f64::min)], [fold(0, f64::max), fold(1, f64::max)]);
-        Some(Self { points, low, high })
+        Some(Self { points, is_repeated, low, high })
+    }
+
+    /// Whether its points ran round more than once.
+    pub(crate) fn is_repeated(&self) -> bool {
+        self.is_repeated
     }
 
     pub(crate) fn low(&self) -> Point {
@@ -164,6 +173,19 @@ impl Polygon {
         let perimeter: f64 = self.edges().map(|(a, b)| (b[0] - a[0]).hypot(b[1] - a[1])).sum();
         (ON_EDGE * perimeter).min(NOISE * area)
     }
+}
+
+/// How many of the points make one round, where all others repeat them within what counts as on an
+/// edge; else all. Points that all lie at one place make no round.
+fn round_of(points: &[Point]) -> usize {
+    let all = points.len();
+    let near = |(a, b): (&Point, &Point)| (a[0] - b[0]).hypot(a[1] - b[1]) <= ON_EDGE;
+    let repeats = |round: &usize| {
+        let once = points.get(..*round).unwrap_or_default();
+        all.is_multiple_of(*round) && points.iter().zip(once.iter().cycle()).all(near)
+    };
+    let is_speck = points.first().is_none_or(|first| points.iter().all(|point| near((first, point))));
+    if is_speck { all } else { (3..=all / 2).find(repeats).unwrap_or(all) }
 }
 
 /// Where edges cross one row after the other, each from left to right. Half open: a row that meets

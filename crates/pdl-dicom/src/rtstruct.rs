@@ -76,6 +76,8 @@ pub enum Skipped {
     NoPoints,
     /// ContourData that are not finite numbers, three for each point.
     NotNumbers,
+    /// Coordinates that no scanner reaches.
+    TooFar,
     /// Fewer points than NumberOfContourPoints declares.
     CutShort,
     /// Fewer than three different points, or all on one line.
@@ -96,6 +98,7 @@ impl Skipped {
             Self::OtherType => "of an unknown type",
             Self::NoPoints => "without points",
             Self::NotNumbers => "with coordinates that are not numbers",
+            Self::TooFar => "with coordinates beyond 100 m",
             Self::CutShort => "with fewer points than declared",
             Self::NoArea => "with fewer than three points that are not on one line",
         }
@@ -180,7 +183,10 @@ fn points_bytes(contour: &InMemDicomObject) -> u64 {
     2 * (count * size_of::<f64>()) as u64
 }
 
-/// A closed contour, or why it is skipped.
+/// No point of a patient lies further from the origin, mm.
+const FARTHEST_MM: f64 = 1e5;
+
+/// A closed contour, or why it is left out.
 fn read_contour(item: &InMemDicomObject) -> Result<Contour, Skipped> {
     let kind = text(item, tags::CONTOUR_GEOMETRIC_TYPE).to_uppercase();
     let exclusive = match kind.as_str() {
@@ -197,6 +203,9 @@ fn read_contour(item: &InMemDicomObject) -> Result<Contour, Skipped> {
     }
     if !data.len().is_multiple_of(3) || !data.iter().all(|v| v.is_finite()) {
         return Err(Skipped::NotNumbers);
+    }
+    if data.iter().any(|v| v.abs() > FARTHEST_MM) {
+        return Err(Skipped::TooFar);
     }
     let points: Vec<[f64; 3]> = data.chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
     // A point less is the closing one, which some writers count and do not write.

@@ -317,6 +317,7 @@ fn volumes(series: SeriesHeaders, limit: &MemoryLimit) -> Result<(Vec<Series>, L
         grouped.left_out.into_iter().filter(|(file, _)| !used.contains(file)).collect();
     let volume = |(part, stack): (usize, Stacked)| {
         let Stacked { mut frames, findings: of_stack, doubt, doubles } = stack;
+        let doubt = doubt.or_else(|| unread_mosaic(&frames));
         let shortfall = frames.iter().find_map(|frame| shortfalls[frame.file].clone());
         let (files, states) = own_files(&files, &mut frames);
         Series {
@@ -338,6 +339,15 @@ fn volumes(series: SeriesHeaders, limit: &MemoryLimit) -> Result<(Vec<Series>, L
     };
     let series = grouped.stacks.into_iter().enumerate().map(volume).collect();
     Ok((series, left_out.into_iter().map(|(file, reason)| (paths[file].clone(), reason)).collect()))
+}
+
+/// Why a single image is no slice: it is a mosaic, and its header does not say how many slices it
+/// shows.
+fn unread_mosaic(frames: &[Frame]) -> Option<String> {
+    let [Frame { unread_mosaic: true, .. }] = frames else { return None };
+    let problem = "its image is a mosaic of slices, and its header does not say how many and how far apart they are (the \
+                   private elements of the scanner were removed)";
+    Some(problem.to_owned())
 }
 
 /// The files that these frames come from; the frames are made to count in them.

@@ -101,7 +101,10 @@ impl Segmentation {
         let groups = items(object, tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
         let frame_of_reference = text(object, tags::FRAME_OF_REFERENCE_UID);
         let mut frames = Vec::with_capacity(groups.len());
-        for (frame, group) in frames_of(path, object)?.into_iter().zip(groups) {
+        let nothing = InMemDicomObject::new_empty();
+        for (number, frame) in frames_of(path, object)?.into_iter().enumerate() {
+            // A single frame may be described by the shared groups alone.
+            let group = groups.get(number).unwrap_or(&nothing);
             let number = segment_of(group).or_else(|| shared.and_then(segment_of));
             let number = match kind {
                 Kind::LabelMap { .. } => None,

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use dicom_dictionary_std::tags;
 use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, zeros};
 use pdl_store::plural::counted;
 use pdl_volume::{Grid, LabelMap, Volume};
 use rayon::prelude::*;
 
 use crate::DicomError;
+use crate::file::items;
 use crate::gantry_tilt::Straightening;
 use crate::header::Frame;
 use crate::pet::{self, PetError, PetHeader, PetScale};
@@ -204,6 +206,11 @@ fn read_frames(series: &Series, scalings: &[Scaling], memory: &MemoryShare<'_>) 
     let one = |(file, parts): (usize, Vec<FramePart<'_>>)| {
         let while_open = memory.part();
         let pixels = Pixels::open(&series.files[file], &while_open)?;
+        if series.modality != "MR" && !items(pixels.object(), tags::MODALITY_LUT_SEQUENCE).is_empty() {
+            let problem =
+                "its stored values become intensities by a table (Modality LUT), which pdl does not apply";
+            return Err(DicomError::unsupported(&series.files[file], problem));
+        }
         fill(&pixels, parts)?;
         Ok((voxel_type(pixels.object()), is_inverted(pixels.object()), pixels.excess()))
     };

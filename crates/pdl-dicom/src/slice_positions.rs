@@ -8,7 +8,9 @@ pub(crate) const SAME_POSITION_MM: f64 = 0.01;
 
 /// Maximum distance of positions that may differ by rounding alone, mm.
 const LARGEST_ROUNDING_MM: f64 = 0.1;
-/// Minimum ratio of the distance between slices of such a stack to the rounding.
+/// What the last digits of a sum of positions may add, mm.
+const DIGITS_MM: f64 = 1e-6;
+/// How many times further apart than by rounding slices of such a stack lie.
 const BEYOND_ROUNDING: f64 = 10.0;
 /// Maximum relative difference of gaps from their median that counts as even.
 const EVEN: f64 = 0.05;
@@ -49,7 +51,7 @@ impl ParallelFrames {
         let heights: Vec<f64> = frames.iter().map(|frame| dot(frame.plane.position, normal)).collect();
         let mut sorted = heights.clone();
         sorted.sort_by(f64::total_cmp);
-        Self { frames, heights, same: same_position(&sorted) }
+        Self { frames, heights, same: same_position(&sorted, LARGEST_ROUNDING_MM) }
     }
 
     /// These frames grouped by position; those at one position keep their order.
@@ -74,12 +76,13 @@ impl ParallelFrames {
     }
 }
 
-/// The distance within which frames at these heights, which ascend, are at one position. More than
-/// [`SAME_POSITION_MM`] only where all gaps are either rounding or far larger.
-fn same_position(heights: &[f64]) -> f64 {
+/// The distance within which heights, which ascend, are those of one position, mm. More than
+/// [`SAME_POSITION_MM`] only where all gaps are either rounding, `largest` at most, or far larger.
+pub(crate) fn same_position(heights: &[f64], largest: f64) -> f64 {
+    let largest = largest + DIGITS_MM;
     let gaps = || heights.windows(2).map(|pair| pair[1] - pair[0]);
-    let rounding = gaps().filter(|gap| *gap <= LARGEST_ROUNDING_MM).fold(0.0, f64::max);
-    let step = gaps().filter(|gap| *gap > LARGEST_ROUNDING_MM).fold(f64::INFINITY, f64::min);
+    let rounding = gaps().filter(|gap| *gap <= largest).fold(0.0, f64::max);
+    let step = gaps().filter(|gap| *gap > largest).fold(f64::INFINITY, f64::min);
     let apart = step.is_finite() && step >= BEYOND_ROUNDING * rounding;
     if apart { rounding.max(SAME_POSITION_MM) } else { SAME_POSITION_MM }
 }
@@ -115,7 +118,7 @@ pub(crate) fn spacing(heights: &[f64]) -> Spacing {
     let (smallest, median) = (sorted[0], sorted[sorted.len() / 2]);
     let mean = (last - first) / gaps.len() as f64;
     let rounded = |(slice, height): (usize, &f64)| {
-        (height - first - slice as f64 * mean).abs() <= ROUNDED_MM.min(0.2 * mean)
+        (height - first - slice as f64 * mean).abs() <= ROUNDED_MM.min(0.2 * mean) + DIGITS_MM
     };
     let near_median = gaps.iter().all(|gap| (gap - median).abs() <= EVEN * median);
     if near_median || heights.iter().enumerate().all(rounded) {
@@ -161,8 +164,10 @@ mod tests {
 
     #[test]
     fn positions_that_differ_by_rounding_are_one() {
-        assert_eq!(same_position(&[0.0, 0.02, 3.0, 3.01]).to_bits(), 0.02_f64.to_bits());
-        assert_eq!(same_position(&[0.0, 0.4, 3.0, 3.4]).to_bits(), SAME_POSITION_MM.to_bits());
-        assert_eq!(same_position(&[0.0, 0.05, 0.1, 0.15]).to_bits(), SAME_POSITION_MM.to_bits());
+        let same = |heights: &[f64]| same_position(heights, LARGEST_ROUNDING_MM).to_bits();
+        assert_eq!(same(&[0.0, 0.02, 3.0, 3.01]), 0.02_f64.to_bits());
+        assert_eq!(same(&[3.0, 3.1, 6.0, 6.1]), (3.1_f64 - 3.0).max(6.1 - 6.0).to_bits());
+        assert_eq!(same(&[0.0, 0.4, 3.0, 3.4]), SAME_POSITION_MM.to_bits());
+        assert_eq!(same(&[0.0, 0.05, 0.1, 0.15]), SAME_POSITION_MM.to_bits());
     }
 }

@@ -82,10 +82,33 @@ pub(crate) fn join(series: Vec<Vec<Header>>) -> Vec<SeriesHeaders> {
         }
         result.extend(left.into_iter().map(|headers| SeriesHeaders { headers, finding: None }));
     }
+    tell_frames_of_reference(&mut result);
     result
 }
 
-/// Patient, study and modality of a series all of whose frames lie at one position; `None` for
+/// Says of the parts of a series whose images are in several frames of reference that they are
+/// such.
+fn tell_frames_of_reference(parts: &mut [SeriesHeaders]) {
+    let series = |part: &SeriesHeaders| -> Option<[String; 3]> {
+        let first = part.headers.first().filter(|first| !first.series_uid.is_empty())?;
+        Some([&first.patient_id, &first.study_uid, &first.series_uid].map(Clone::clone))
+    };
+    let mut frames: BTreeMap<[String; 3], BTreeSet<String>> = BTreeMap::new();
+    for part in &*parts {
+        let Some(series) = series(part) else { continue };
+        let of_part = part.headers.iter().map(|header| header.frame_of_reference.clone());
+        frames.entry(series).or_default().extend(of_part);
+    }
+    for part in parts.iter_mut().filter(|part| part.finding.is_none()) {
+        let count = series(part).and_then(|series| frames.get(&series)).map_or(1, BTreeSet::len);
+        let message = format!(
+            "its series holds images in {count} frames of reference, whose places cannot be compared: each is a volume of its own"
+        );
+        part.finding = (count > 1).then(|| Finding::new(Code::SplitSeries, message));
+    }
+}
+
+/// Patient, study and modality of a series all of whose frames lie at one position; nothing for
 /// others.
 fn study(headers: &[Header]) -> Option<[String; 3]> {
     let first = headers.first()?;

@@ -7,7 +7,7 @@ use pdl_volume::Grid;
 use crate::DicomError;
 use crate::gantry_tilt::Straightening;
 use crate::geometry::{Vector, affine, minus, norm, plus, scaled};
-use crate::slice_positions::SAME_POSITION_MM;
+use crate::slice_positions::{SAME_POSITION_MM, Spacing, spacing};
 use crate::stack::Stack;
 
 /// Maximum relative difference of gaps from their median that counts as even.
@@ -104,7 +104,8 @@ impl Stack {
     /// Says which gaps are not like the others, and whether any is.
     fn uneven(&self, gaps: &[f64], median: f64, findings: &mut Vec<Finding>) -> bool {
         let even = |gap: f64, times: f64| (gap - times * median).abs() <= EVEN * median;
-        if gaps.iter().all(|gap| even(*gap, 1.0)) {
+        // Positions that are rounded are even, too.
+        if gaps.iter().all(|gap| even(*gap, 1.0)) || matches!(spacing(self.heights()), Spacing::Even(_)) {
             return false;
         }
         let whole = |gap: f64| (gap / median).round();

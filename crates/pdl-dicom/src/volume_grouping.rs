@@ -9,19 +9,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::DicomError;
 use crate::frame_attributes::Attribute;
 use crate::frame_pixels::{FramePixels, PixelSummary};
+use crate::geometry::{Plane, Vector, dot};
 use crate::header::Frame;
 use crate::interleaving::{Reading, of_even_stack, of_uneven_stack};
-use crate::partition::{Parts, by_attribute, by_passes, by_place_in_plane, by_rank, in_order, runs};
-use crate::slice_positions::{ParallelFrames, Positions, Spacing};
+use crate::partition::{
+    Parts, by_attribute, by_passes, by_place_in_plane, by_rank, by_turns, in_order, runs,
+};
+use crate::slice_positions::{ParallelFrames, Positions, Spacing, are_on_a_line};
 use pdl_findings::{Code, Finding, SkipReason};
+use pdl_store::plural::counted;
 
 /// Minimum number of slices of an even stack.
 const FEWEST_SLICES: usize = 3;
 /// With more images at a position it is not looked whether all slices are there twice.
 const MOST_COMPARED: usize = 8;
-/// Minimum fraction of the positions that the main stack of a series covers when other images are
-/// removed.
+/// What tells stacks apart that lie side by side.
+const PLACE_IN_PLANE: &str = "place in the plane";
+/// The stack that is left when other images of a series are taken out reaches over this share of
+/// the positions at least.
 const MAIN_SHARE: f64 = 0.6;
+/// Cosine of the angle between the normals of slices that lie alike.
+const PARALLEL: f64 = 0.999;
 
 /// A stack of frames, with findings about it.
 #[derive(Debug)]
@@ -128,7 +136,8 @@ fn has_same_header(a: &Frame, b: &Frame) -> bool {
 fn repeated_files(frames: &[Frame], copies: &BTreeMap<String, BTreeSet<usize>>) -> Option<Finding> {
     let instances: BTreeSet<&String> = frames.iter().map(|frame| &frame.instance).collect();
     let count: usize = instances.into_iter().filter_map(|own| copies.get(own)).map(BTreeSet::len).sum();
-    let message = || format!("{count} of its files are there twice");
+    let verb = if count == 1 { "is" } else { "are" };
+    let message = || format!("{} of the series {verb} there twice", counted(count, "file"));
     (count > 0).then(|| Finding::new(Code::RepeatedFile, message()))
 }
 
@@ -144,18 +153,24 @@ fn by_geometry(frames: Vec<Frame>) -> Vec<Vec<Frame>> {
     groups
 }
 
-/// Takes single slices out of a series that holds a stack of another geometry.
+/// Takes single slices out of a series that holds a stack of another geometry: scouts, and slices
+/// of another size.
 fn set_scouts_aside(groups: &mut Vec<Vec<Frame>>, left_out: &mut Vec<(usize, SkipReason)>) {
     let mut frames_of_file: BTreeMap<usize, usize> = BTreeMap::new();
     for frame in groups.iter().flatten() {
         *frames_of_file.entry(frame.file).or_default() += 1;
     }
-    if !groups.iter().any(|group| group.len() >= FEWEST_SLICES) {
+    let stacks = groups.iter().filter(|group| group.len() >= FEWEST_SLICES);
+    let normals: Vec<Vector> = stacks.map(|stack| stack[0].plane.normal()).collect();
+    if normals.is_empty() {
         return;
     }
     groups.retain(|group| match &group[..] {
         [single] if frames_of_file.get(&single.file) == Some(&1) => {
-            left_out.push((single.file, SkipReason::Scout));
+            let normal = single.plane.normal();
+            let is_parallel = normals.iter().any(|own| dot(*own, normal).abs() > PARALLEL);
+            let reason = if is_parallel { SkipReason::OtherSize } else { SkipReason::Scout };
+            left_out.push((single.file, reason));
             false
         }
         _ => true,
@@ -231,6 +246,9 @@ impl Resolver<'_> {
                 return self.split(parts, attribute.name(), &by);
             }
         }
+        if let Some(parts) = self.stations(&sorted) {
+            return self.split(parts, PLACE_IN_PLANE, &by);
+        }
         let reading = match spacing {
             Spacing::Single => Reading::OneStack,
             Spacing::Even(step) => of_even_stack(self.group, &sorted, step, self.pixels)?,
@@ -244,7 +262,15 @@ impl Resolver<'_> {
         }
     }
 
-    /// Groups frames of which several share a position.
+    /// Even stacks that are shifted against each other in their plane, such as the stations of a
+    /// table that moved; `sorted` ascends along the normal.
+    fn stations(&self, sorted: &[usize]) -> Option<Parts> {
+        let planes: Vec<Plane> = sorted.iter().map(|frame| self.group.frames[*frame].plane).collect();
+        let parts = by_place_in_plane(self.group, sorted).filter(|_| !are_on_a_line(&planes))?;
+        parts.iter().all(|part| self.is_even(part)).then_some(parts)
+    }
+
+    /// Of frames of which several are at one position.
     fn with_repeats(
         &mut self,
         members: &[usize],
@@ -287,19 +313,24 @@ impl Resolver<'_> {
         };
         by_place_in_plane(self.group, members)
             .filter(whole)
-            .map(|parts| (parts, "place in the plane"))
+            .map(|parts| (parts, PLACE_IN_PLANE))
             .or_else(|| Attribute::ALL.iter().find_map(by_value))
             .or_else(|| Attribute::GROWING.iter().find_map(ranks))
             .or_else(|| by_passes(self.group, positions).map(|parts| (parts, "instance number")))
+            .or_else(|| by_turns(self.group, positions).map(|parts| (parts, "instance number")))
     }
 
     /// Parts that each are a stack of their own, such as phases that reach over different regions.
     /// Stacks one behind the other do not count: attributes that change along a scan would divide
     /// it. Those without repeated positions and without gaps are preferred, then the fewest.
     fn overlapping_stacks(&self, members: &[usize]) -> Option<(Parts, &'static str)> {
-        let by_value =
-            |attribute: &Attribute| Some((by_attribute(self.group, members, *attribute)?, attribute.name()));
-        let in_plane = by_place_in_plane(self.group, members).map(|parts| (parts, "place in the plane"));
+        let by_value = |attribute: &Attribute| {
+            let parts = by_attribute(self.group, members, *attribute)?;
+            let repeats = |part: &Vec<usize>| self.group.positions(part).multiplicity() != Some(1);
+            let has_ties = Attribute::GROWING.contains(attribute) && parts.iter().any(repeats);
+            (!has_ties).then_some((parts, attribute.name()))
+        };
+        let in_plane = by_place_in_plane(self.group, members).map(|parts| (parts, PLACE_IN_PLANE));
         let passes = in_order(self.group, members).map(|order| (runs(self.group, &order), "instance number"));
         let candidates = in_plane.into_iter().chain(Attribute::ALL.iter().filter_map(by_value)).chain(passes);
         let scored = candidates.filter_map(|(parts, name)| Some((self.score(&parts)?, parts, name)));

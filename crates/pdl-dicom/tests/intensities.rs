@@ -252,3 +252,70 @@ fn what_is_no_dicom_is_named_for_what_it_is() {
     ];
     assert_eq!(found, expected);
 }
+
+#[test]
+fn values_by_a_table_are_refused_and_those_of_another_quantity_told() {
+    let ct = |edit: fn(&mut InMemDicomObject)| {
+        volume(move |_, object| {
+            put_texts(object, &[(tags::MODALITY, "CT"), (tags::RESCALE_INTERCEPT, "-1024")]);
+            edit(object);
+        })
+    };
+    let table = |object: &mut InMemDicomObject| {
+        object.put(sequence(tags::MODALITY_LUT_SEQUENCE, vec![InMemDicomObject::new_empty()]));
+    };
+    assert!(ct(table).unwrap_err().reason().contains("by a table (Modality LUT)"));
+    let iodine = ct(|object| put_texts(object, &[(tags::RESCALE_TYPE, "MGML")])).unwrap();
+    assert_eq!(codes(&iodine), ["not-hounsfield"]);
+    assert!(iodine.findings[0].message.contains("milligrams per millilitre"), "{:?}", iodine.findings);
+    assert_eq!(codes(&ct(|object| put_texts(object, &[(tags::RESCALE_TYPE, "HU")])).unwrap()), [""; 0]);
+    let raised = ct(|object| put_texts(object, &[(tags::RESCALE_INTERCEPT, "0")])).unwrap();
+    assert!(raised.findings[0].message.contains("neither a sign nor an offset"), "{:?}", raised.findings);
+}
+
+#[test]
+fn a_mosaic_of_an_unknown_number_of_slices_is_refused_and_slices_that_bear_its_name_are_read() {
+    let mosaic = |object: &mut InMemDicomObject| {
+        put_texts(object, &[(tags::IMAGE_TYPE, "ORIGINAL\\PRIMARY\\M\\ND\\MOSAIC")]);
+    };
+    assert_eq!(first(&volume(|_, object| mosaic(object)).unwrap()), [10.0; 3]);
+    let folder = tempfile::tempdir().unwrap();
+    let mut object = slice(0);
+    mosaic(&mut object);
+    write(object, &folder.path().join("0.dcm"));
+    let scan = scanned(folder.path());
+    let reason = read_series(&scan.series[0], ReadOptions::default()).unwrap_err().reason();
+    assert!(reason.contains("a mosaic of slices, and its header does not say how many"), "{reason}");
+}
+
+#[test]
+fn float_slices_that_are_there_twice_are_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..4 {
+        let mut object = slice(number.min(2));
+        object.remove_element(tags::PIXEL_DATA);
+        put_texts(&mut object, &[(tags::SOP_INSTANCE_UID, &format!("1.2.{number}"))]);
+        object.put(word(tags::BITS_ALLOCATED, 32));
+        let values = PrimitiveValue::F32((0..PIXELS).map(|pixel| 0.5 * f32::from(pixel)).collect());
+        object.put(DataElement::new(tags::FLOAT_PIXEL_DATA, VR::OF, values));
+        write(object, &folder.path().join(number.to_string()));
+    }
+    let scan = scanned(folder.path());
+    let image = read_series(&scan.series[0], ReadOptions::default()).unwrap();
+    assert_eq!((image.volume.grid.shape, codes(&image)), ([3, 2, 3], vec!["repeated-slice"]));
+}
+
+#[test]
+fn planes_that_cannot_be_are_set_aside_with_what_is_wrong() {
+    let reason = |tag, value: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut object = slice(0);
+        put_texts(&mut object, &[(tag, value)]);
+        write(object, &folder.path().join("0.dcm"));
+        scanned(folder.path()).set_aside[0].reason.clone()
+    };
+    let orientation = reason(tags::IMAGE_ORIENTATION_PATIENT, "0.9\\0\\0\\0\\1\\0");
+    assert!(orientation.contains("no pair of unit vectors"), "{orientation}");
+    let spacing = reason(tags::PIXEL_SPACING, "0\\2");
+    assert!(spacing.contains("pixel spacing is not positive"), "{spacing}");
+}

@@ -385,3 +385,26 @@ fn names_are_shown_in_their_script_and_steer_no_terminal() {
         assert_eq!(scanned(folder.path()).labels[0].names, [shown], "{declared}");
     }
 }
+
+#[test]
+fn a_single_frame_may_be_described_by_the_shared_groups_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    series(folder.path());
+    let place = text(tags::IMAGE_POSITION_PATIENT, VR::DS, "10\\20\\5");
+    let axes = text(tags::IMAGE_ORIENTATION_PATIENT, VR::DS, AXIAL.orientation);
+    let shared = item(vec![
+        group(tags::PLANE_POSITION_SEQUENCE, vec![place]),
+        group(tags::PLANE_ORIENTATION_SEQUENCE, vec![axes]),
+        group(tags::PIXEL_MEASURES_SEQUENCE, vec![text(tags::PIXEL_SPACING, VR::DS, AXIAL.spacing)]),
+        group(tags::SEGMENT_IDENTIFICATION_SEQUENCE, vec![word(tags::REFERENCED_SEGMENT_NUMBER, 1)]),
+    ]);
+    let frames = Frames { positions: &["10\\20\\5"], ..AXIAL };
+    let further = vec![
+        sequence(tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE, vec![shared]),
+        sequence(tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE, Vec::new()),
+    ];
+    segmentation(folder.path(), &frames, vec![1, 0, 1, 1, 0, 0], further);
+    let scan = scanned(folder.path());
+    let mask = Segmentation::read(&scan.labels[0].path).unwrap().mask(1, &image(&scan, 0).stack).unwrap();
+    assert_eq!(mask.counts().into_iter().collect::<Vec<_>>(), [(1, 3)]);
+}

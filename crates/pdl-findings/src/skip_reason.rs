@@ -24,6 +24,8 @@ pub enum SkipReason {
     Report,
     /// A scout (localizer).
     Scout,
+    /// A single image of another size or spacing than the slices of its series.
+    OtherSize,
     /// The same image or label file is there another time.
     Copy,
     /// The slice shows, voxel for voxel, what another one at its position shows.
@@ -61,7 +63,7 @@ pub enum SkipReason {
 
 impl SkipReason {
     /// All reasons, in the order in which they are declared.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::NotDicom,
         Self::Dicomdir,
         Self::NoImage,
@@ -69,6 +71,7 @@ impl SkipReason {
         Self::SecondaryCapture,
         Self::Report,
         Self::Scout,
+        Self::OtherSize,
         Self::Copy,
         Self::DuplicateSlice,
         Self::LabelWithoutImages,
@@ -97,6 +100,7 @@ impl SkipReason {
             Self::SecondaryCapture => "secondary-capture",
             Self::Report => "report",
             Self::Scout => "scout",
+            Self::OtherSize => "other-size",
             Self::Copy => "copy",
             Self::DuplicateSlice => "duplicate-slice",
             Self::LabelWithoutImages => "label-without-images",
@@ -126,6 +130,7 @@ impl SkipReason {
             Self::SecondaryCapture => "secondary capture",
             Self::Report => "report",
             Self::Scout => "scout",
+            Self::OtherSize => "single image of another size than the slices of its series",
             Self::Copy => "copy of a file that was read",
             Self::DuplicateSlice => "duplicate of another slice of its series, voxel for voxel",
             Self::LabelWithoutImages => "label file of images that are not here",

@@ -118,7 +118,17 @@ impl<'a> Files<'a> {
         let here = |part: &Component<'_>| *part == Component::CurDir;
         let parts: Vec<Component<'_>> = Path::new(name).components().filter(|part| !here(part)).collect();
         match parts[..] {
-            [Component::Normal(own)] if !name.contains('\\') => Ok(self.path.with_file_name(own)),
+            [Component::Normal(own)] if !name.contains('\\') => {
+                let path = self.path.with_file_name(own);
+                match fault::is_file(&path) {
+                    Ok(true) => Ok(path),
+                    Ok(false) => {
+                        self.opened.take();
+                        Err(self.invalid("the file of its voxels, which its header names, is not beside it"))
+                    }
+                    Err(source) => Err(ReadError::Io { path, source }),
+                }
+            }
             _ => Err(self.unsupported("its voxels are in another folder: put header and voxels into one")),
         }
     }

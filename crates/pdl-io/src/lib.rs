@@ -239,6 +239,8 @@ pub struct Labels {
     pub blake3: String,
     /// Voxels that were no whole numbers but nearly so, and were rounded.
     pub rounded: Option<RoundedLabels>,
+    /// What a careful reader would want to know of the file's header.
+    pub findings: Vec<Finding>,
 }
 
 impl Labels {

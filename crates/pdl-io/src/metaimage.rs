@@ -10,6 +10,7 @@ use pdl_volume::Affine;
 use crate::ReadError;
 use crate::content::Content;
 use crate::file::{Files, Source};
+use crate::geometry_findings::NO_ORIGIN;
 use crate::header_text::{self, number, numbers};
 use crate::voxels::{Component, Sink, Stored, VoxelType, one_volume, with_components};
 
@@ -23,6 +24,7 @@ pub(crate) fn read(
     let fields = fields(files, &mut source)?;
     let header = Header { files, fields: &fields };
     let axes: Vec<usize> = numbers(files, "DimSize", header.need(&["DimSize"])?)?;
+    header.check_form(axes.len())?;
     let components = header.components()?;
     let (shape, frame) = one_volume(files, &with_channels(&axes, components), frame)?;
     let (stored_shape, stored_frame, wanted) = match components {
@@ -134,6 +136,26 @@ impl Header<'_> {
         self.get(names).is_some_and(|text| text.to_lowercase().starts_with(['t', '1', 'y']))
     }
 
+    /// Refuses what is no volume of numbers that are stored as bytes.
+    fn check_form(&self, axes: usize) -> Result<(), ReadError> {
+        let stated =
+            self.get(&["NDims"]).map(|text| number::<usize>(self.files, "NDims", text)).transpose()?;
+        if let Some(stated) = stated.filter(|stated| *stated != axes) {
+            let problem = format!("NDims is {stated}, and DimSize has {axes} numbers");
+            return Err(self.files.invalid(problem));
+        }
+        if axes < 3 {
+            let problem = format!("it has {axes} axes: pdl takes volumes of three axes of space");
+            return Err(self.files.unsupported(problem));
+        }
+        if self.get(&["BinaryData"]).is_some() && !self.says(&["BinaryData"]) {
+            let problem =
+                "its voxels are stored as text (BinaryData = False): save it with BinaryData = True";
+            return Err(self.files.unsupported(problem));
+        }
+        Ok(())
+    }
+
     /// Numbers that each voxel has, side by side.
     fn components(&self) -> Result<usize, ReadError> {
         let Some(text) = self.get(&["ElementNumberOfChannels"]) else { return Ok(1) };
@@ -184,6 +206,9 @@ impl Header<'_> {
         let side = |axis: usize| sides.get(axis).copied().unwrap_or(f64::NAN);
         let step = |axis: usize| std::array::from_fn(|r| direction(axis, r) * side(axis) * lps[r] + 0.0);
         let origin = origin.unwrap_or_default();
+        if !origin.iter().all(|v| v.is_finite()) {
+            return Err(self.files.invalid(NO_ORIGIN));
+        }
         let place = |r: usize| origin.get(r).copied().unwrap_or(0.0) * lps[r] + 0.0;
         let affine = Affine::from_columns(std::array::from_fn(step), std::array::from_fn(place));
         if !affine.is_usable() {

@@ -14,8 +14,7 @@ pub(crate) mod segments;
 use crate::ReadError;
 use crate::content::Content;
 use crate::file::{Files, Source};
-use crate::geometry_findings::no_transform;
-use crate::geometry_findings::other_unit;
+use crate::geometry_findings::{NO_ORIGIN, no_transform, other_unit};
 use crate::gzip::Members;
 use crate::header_text::{self, number, numbers};
 use crate::voxels::{Component, Sink, Stored, VoxelType, one_volume, with_components};
@@ -164,10 +163,23 @@ impl Text {
             let line = std::str::from_utf8(&line).map_err(|_| files.invalid("its header is not text"))?;
             let (key, value) =
                 line.split_once(": ").ok_or_else(|| files.invalid("a line of its header is not a field"))?;
-            text.fields.insert(key.trim().to_lowercase(), value.trim().to_owned());
+            let (key, value) = (key.trim().to_lowercase(), value.trim());
+            let value =
+                if key.starts_with("space ") { without_inner_blanks(value) } else { value.to_owned() };
+            text.fields.insert(key, value);
         }
         Ok(text)
     }
+}
+
+/// A value whose vectors, such as `(1, 0, 0)`, hold no blanks, so that blanks part them.
+fn without_inner_blanks(value: &str) -> String {
+    let mut inside = false;
+    let keep = |c: &char| {
+        inside = *c == '(' || inside && *c != ')';
+        !(inside && c.is_whitespace())
+    };
+    value.chars().filter(keep).collect()
 }
 
 /// UTF-8 if it can be, else Latin-1.
@@ -256,6 +268,11 @@ impl Header {
                 .ok_or_else(|| files.invalid(format!("it has no field '{name}'")))
         };
         let axes: Vec<usize> = numbers(files, "sizes", need("sizes")?)?;
+        let stated = fields.get("dimension").map(|text| number::<usize>(files, "dimension", text));
+        if let Some(stated) = stated.transpose()?.filter(|stated| *stated != axes.len()) {
+            let problem = format!("its dimension is {stated}, and it has {} sizes", axes.len());
+            return Err(files.invalid(problem));
+        }
         let voxel_type = voxel_type(files, need("type")?)?;
         let encoding = match need("encoding")?.to_lowercase().as_str() {
             "raw" => Encoding::Raw,
@@ -268,7 +285,8 @@ impl Header {
             Some("big") => true,
             Some("little") => false,
             None if voxel_type.bytes() == 1 => false,
-            other => return Err(files.invalid(format!("its byte order is {other:?}"))),
+            None => return Err(files.invalid("it does not say its byte order (endian)")),
+            Some(other) => return Err(files.invalid(format!("its byte order is '{other}'"))),
         };
         let copy = |name: &str| fields.get(name).cloned();
         Ok(Self {
@@ -322,6 +340,9 @@ impl Header {
         let steps: [[f64; 3]; 3] =
             steps.try_into().map_err(|_| files.unsupported("it has fewer than three axes in space"))?;
         let origin = self.origin.as_deref().map_or(Ok([0.0; 3]), |text| vector(files, text))?;
+        if !origin.iter().all(|v| v.is_finite()) {
+            return Err(files.invalid(NO_ORIGIN));
+        }
         let in_ras = |v: [f64; 3]| std::array::from_fn(|i| v[i] * signs[i] * self.units.mm[i]);
         let affine = Affine::from_columns(steps.map(in_ras), in_ras(origin));
         if !affine.is_usable() {

@@ -236,7 +236,7 @@ fn labels(
         memory.keep();
         Ok::<_, Unread>((read, labels))
     })?;
-    let Read { grid, blake3, parts, scaling, .. } = read;
+    let Read { grid, blake3, parts, scaling, findings, .. } = read;
     let path = path.to_owned();
     let rounded = labels.rounded();
     let voxels = labels.finish().map_err(|source| Unread {
@@ -246,7 +246,7 @@ fn labels(
         },
         files: parts.iter().map(|part| (part.path.clone(), part.state)).collect(),
     })?;
-    Ok(Labels { map: Volume { grid, voxels }, parts, blake3, rounded })
+    Ok(Labels { map: Volume { grid, voxels }, parts, blake3, rounded, findings })
 }
 
 /// A volume without its voxels.

@@ -303,3 +303,46 @@ fn numbers_that_lie_side_by_side_are_volumes_of_their_own() {
         assert!(read_image(&folder.path().join(format!("{name}#3"))).is_err());
     }
 }
+
+/// Why a file is refused.
+fn refused(path: &Path, text: &str) -> String {
+    fs::write(path, text).unwrap();
+    read_image(path).unwrap_err().reason()
+}
+
+#[test]
+fn metaimages_of_text_of_two_axes_or_without_an_origin_are_refused_as_such() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("a.mha");
+    let usual = "NDims = 3\nBinaryData = True\nDimSize = 2 1 2\nElementSpacing = 1 1 1\nTransformMatrix = 1 0 0 0 1 0 0 0 1\n\
+                 Offset = 0 0 0\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n1 2 3 4";
+    assert!(refused(&path, &usual.replace("True", "False")).contains("stored as text (BinaryData = False)"));
+    let flat = usual
+        .replace("NDims = 3", "NDims = 2")
+        .replace("2 1 2\nElementSpacing = 1 1 1", "2 2\nElementSpacing = 1 1");
+    assert!(refused(&path, &flat).contains("it has 2 axes"));
+    assert!(refused(&path, &usual.replace("2 1 2", "2 1")).contains("NDims is 3, and DimSize has 2 numbers"));
+    assert!(
+        refused(&path, &usual.replace("Offset = 0 0", "Offset = 0 nan")).contains("origin is not finite")
+    );
+    fs::write(&path, usual.replace('\n', "\r\n")).unwrap();
+    assert_eq!(read_image(&path).unwrap().volume.voxels, [49.0, 32.0, 50.0, 32.0]);
+}
+
+#[test]
+fn vectors_of_nrrd_may_hold_blanks_and_what_contradicts_itself_is_refused() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("a.nrrd");
+    let usual = "NRRD0004\ntype: uchar\ndimension: 3\nspace: right-anterior-superior\nsizes: 1 1 2\n\
+                 space directions: (2, 0, 0) (0,3 ,0) ( 0,0,4 )\nspace origin: (1, 2, 3)\nencoding: raw\n\nab";
+    fs::write(&path, usual).unwrap();
+    let affine = read_image(&path).unwrap().volume.grid.affine;
+    assert_eq!((affine.spacing_mm(), affine.origin_mm()), ([2.0, 3.0, 4.0], [1.0, 2.0, 3.0]));
+    assert!(
+        refused(&path, &usual.replace("n: 3", "n: 4")).contains("its dimension is 4, and it has 3 sizes")
+    );
+    assert!(refused(&path, &usual.replace("uchar", "short")).contains("does not say its byte order"));
+    assert!(refused(&path, &usual.replace("(1, 2", "(nan, 2")).contains("origin is not finite"));
+    let elsewhere = usual.replace("encoding: raw", "encoding: raw\ndata file: b.raw");
+    assert!(refused(&path, &elsewhere).contains("the file of its voxels"));
+}

@@ -72,6 +72,7 @@ fn contours_that_enclose_nothing_are_left_out_by_name_and_the_others_stay() {
         closed("1\\2\\3\\4", 1),
         closed("a\\b\\c", 1),
         closed("0\\0\\3\\8\\0\\3\\8\\8\\3", 900),
+        closed("0\\0\\3\\8\\0\\3\\1e30\\8\\3", 3),
         contour("POINT", "1\\2\\3", 1),
         contour("OPEN_PLANAR", &block, 4),
         contour("OPEN_NONPLANAR", &block, 4),
@@ -86,8 +87,8 @@ fn contours_that_enclose_nothing_are_left_out_by_name_and_the_others_stay() {
         [
             "open-contours: node: 5 contours left out: 1 POINT, 1 OPEN_PLANAR, 1 OPEN_NONPLANAR, 2 of an \
              unknown type",
-            "damaged-contours: node: 7 contours left out: 1 without points, 2 with coordinates that are not \
-             numbers, 1 with fewer points than declared, 3 with fewer than three points that are not on one line",
+            "damaged-contours: node: 8 contours left out: 1 without points, 2 with coordinates that are not \
+             numbers, 1 with coordinates beyond 100 m, 1 with fewer points than declared, 3 with fewer than three points that are not on one line",
         ]
     );
     assert_eq!(drawn(&set.regions[1]), (vec![(1, 9)], vec![]));

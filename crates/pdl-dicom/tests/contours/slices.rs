@@ -189,7 +189,9 @@ fn volumes_of_contours_and_mask_that_differ_are_told() {
     assert!(counts(&mask).is_empty());
     assert_eq!(
         findings(&mask),
-        ["contour-volume: tumour: its contours enclose 0.003 ml and its mask holds 0.000 ml (-100%)"]
+        [
+            "contour-volume: tumour: its contours enclose 3.00 mm3 and the centre of no voxel, so that its mask is empty"
+        ]
     );
     let sound =
         region([3.0, 6.0, 9.0].map(|z| square([1, 9], [1, 8], z)).to_vec()).mask(&image.stack).unwrap();
@@ -205,4 +207,34 @@ fn contours_beyond_the_image_are_cut_off_and_told() {
     let told =
         "label-beyond-image: tumour: its contours reach beyond the image on 1 slice and are cut off there";
     assert_eq!(findings(&mask)[0], told);
+}
+
+#[test]
+fn contours_whose_heights_differ_by_rounding_are_of_one_plane() {
+    let image = at(&[0.0, 3.0, 6.0, 9.0]).read();
+    let ring = |z: f64, off: f64| [square([1, 8], [1, 8], z), square([3, 4], [3, 4], z + off)];
+    let drawn = |off: f64| region([ring(3.0, off), ring(6.0, off)].concat()).mask(&image.stack).unwrap();
+    for off in [0.0, 0.1, -0.2] {
+        let mask = drawn(off);
+        assert_eq!((counts(&mask), findings(&mask)), (vec![(1, 60), (2, 60)], vec![]), "{off} mm");
+    }
+    // Further off they are planes of their own, of which the nearest counts.
+    let mask = drawn(1.0);
+    assert_eq!(counts(&mask), [(1, 64), (2, 64)]);
+    assert!(findings(&mask)[0].starts_with("contours-finer-than-slices: "), "{:?}", findings(&mask));
+}
+
+#[test]
+fn a_contour_that_runs_round_twice_counts_once() {
+    let image = at(&[0.0, 3.0, 6.0]).read();
+    let mut round = square([2, 7], [2, 7], 3.0);
+    round.extend(square([2, 7], [2, 7], 3.0).into_iter().map(|[x, y, z]| [x + 0.02, y, z]));
+    let mask = region(vec![round]).mask(&image.stack).unwrap();
+    let told = "repeated-contours: tumour: 1 contour runs round more than once, which does not count";
+    assert_eq!((counts(&mask), findings(&mask)), (vec![(1, 36)], vec![told.to_owned()]));
+    // There and back again encloses nothing.
+    let there = [[2.0, 2.0, 3.0], [9.0, 2.0, 3.0], [9.0, 9.0, 3.0], [9.0, 2.0, 3.0]];
+    let mask = region(vec![there.to_vec()]).mask(&image.stack).unwrap();
+    assert!(counts(&mask).is_empty());
+    assert!(findings(&mask)[0].contains("the centre of no voxel"), "{:?}", findings(&mask));
 }

@@ -2,9 +2,12 @@
 
 use dicom_core::VR;
 use dicom_dictionary_std::tags;
+use pdl_findings::SkipReason;
 use std::path::PathBuf;
 
-use crate::slice_files::{Slice, each, findings, in_two_passes, scanned, slice, stack, tens, told, volumes};
+use crate::slice_files::{
+    Slice, each, findings, in_two_passes, refusal, scanned, slice, stack, tens, told, volumes,
+};
 
 #[test]
 fn a_series_for_every_slice_is_joined_and_says_so() {
@@ -166,6 +169,18 @@ fn a_scout_and_a_slice_of_another_size_are_set_aside() {
     let (folder, scan) = scanned(&slices);
     let aside: Vec<&PathBuf> = scan.set_aside.iter().flat_map(|aside| &aside.files).collect();
     assert_eq!(aside, [&folder.path().join("006.dcm"), &folder.path().join("007.dcm")]);
+    let reasons: Vec<SkipReason> = scan.set_aside.iter().map(|aside| aside.why).collect();
+    assert_eq!(reasons, [SkipReason::Scout, SkipReason::OtherSize]);
+}
+
+#[test]
+fn a_copy_is_dropped_and_one_with_other_pixels_refused() {
+    let mut slices = stack(1, 0.0, 100, 6);
+    slices.push(slices[2].clone());
+    assert_eq!(volumes(&slices), [tens(100, 6)]);
+    assert_eq!(findings(&slices), ["repeated-file: 1 file of the series is there twice"]);
+    slices[6].first_pixel = 700;
+    refusal(&slices, &["up to 2 at 1 of 6, first 6.00 mm from the first slice", "their pixels differ"]);
 }
 
 #[test]
@@ -190,5 +205,6 @@ fn positions_that_are_rounded_are_even() {
         slice.place[2] = (n as f64 * 6.25).round() / 10.0;
         slice.acquisition(1 + n % 2)
     });
-    assert_eq!(volumes(&slices).len(), 1);
+    assert_eq!(volumes(&slices), [tens(100, 12)], "nothing is resampled");
+    assert_eq!(findings(&slices), Vec::<String>::new());
 }

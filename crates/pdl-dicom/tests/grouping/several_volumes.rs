@@ -191,3 +191,57 @@ fn magnitude_and_phase_are_never_mixed() {
     });
     assert_eq!(volumes(&slices).len(), 2);
 }
+
+#[test]
+fn phases_whose_times_are_equal_go_by_the_order_of_the_series() {
+    let equal = |position: usize, phase: usize| if position == 2 { phase.min(1) } else { phase };
+    let slices = cine(|position, phase, slice| {
+        slice.with(tags::TRIGGER_TIME, VR::DS, (40 * equal(position, phase)).to_string())
+    });
+    assert_eq!(volumes(&slices), [tens(100, 4), tens(1100, 4), tens(2100, 4)]);
+    let backwards = each(slices, |n, slice| {
+        slice.with(tags::INSTANCE_NUMBER, VR::IS, (3 * (n / 3) + 2 - n % 3).to_string())
+    });
+    assert!(volumes(&backwards)[0].is_err(), "the order runs against the times");
+    assert_eq!(volumes(&backwards).len(), 1, "no phase is read of a series in doubt");
+    let untold = cine(|_, _, slice| slice);
+    assert_eq!(volumes(&untold), [tens(100, 4), tens(1100, 4), tens(2100, 4)]);
+}
+
+#[test]
+fn phases_go_by_delays_of_any_gating() {
+    for tag in [
+        tags::NOMINAL_CARDIAC_TRIGGER_DELAY_TIME,
+        tags::ACTUAL_CARDIAC_TRIGGER_DELAY_TIME,
+        tags::NOMINAL_RESPIRATORY_TRIGGER_DELAY_TIME,
+        tags::ACTUAL_RESPIRATORY_TRIGGER_DELAY_TIME,
+        tags::TEMPORAL_POSITION_TIME_OFFSET,
+    ] {
+        let slices = cine(|position, phase, slice| {
+            let drift = if tag == tags::TEMPORAL_POSITION_TIME_OFFSET { 0 } else { position };
+            let slice = slice.with(tags::INSTANCE_NUMBER, VR::IS, "");
+            slice.with(tag, VR::DS, (300 * phase + drift).to_string())
+        });
+        assert_eq!(volumes(&slices), [tens(100, 4), tens(1100, 4), tens(2100, 4)], "{tag}");
+    }
+}
+
+#[test]
+fn stations_that_are_shifted_in_their_plane_are_two() {
+    let slices = each(stack(1, 0.0, 100, 10), |n, mut slice| {
+        slice.place[1] += if n < 5 { 0.0 } else { 9.0 };
+        slice
+    });
+    assert_eq!(volumes(&slices), [tens(100, 5), tens(150, 5)]);
+    assert!(told(&slices, "split-series")[0].contains("which place in the plane tells apart"));
+}
+
+#[test]
+fn frames_of_reference_of_one_series_are_told() {
+    let slices = each(stack(1, 0.0, 100, 8), |n, slice| {
+        slice.with(tags::FRAME_OF_REFERENCE_UID, VR::UI, if n < 4 { "1.2.8" } else { "1.2.9" })
+    });
+    assert_eq!(volumes(&slices), [tens(100, 4), tens(140, 4)]);
+    let told = told(&slices, "split-series");
+    assert!(told.len() == 2 && told[0].contains("images in 2 frames of reference"), "{told:?}");
+}

@@ -64,7 +64,7 @@ impl Slice {
         let [x, y, z] = self.place;
         object.put_str(tags::IMAGE_POSITION_PATIENT, VR::DS, format!("{x}\\{y}\\{z}"));
         let [columns, rows] = self.size;
-        put_all(&mut object, grey_pixels(self.size, [16, 16], false));
+        put_all(&mut object, grey_pixels(self.size, [16, 16], true));
         let pixels: Vec<u16> = (0..columns * rows).map(|pixel| self.first_pixel + pixel).collect();
         object.put(DataElement::new(tags::PIXEL_DATA, VR::OW, PrimitiveValue::U16(pixels.into())));
         write(object, &folder.path().join(name));
