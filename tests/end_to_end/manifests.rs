@@ -130,7 +130,7 @@ fn what_is_no_manifest_of_a_known_version_is_told_and_not_read() {
     assert!(code == 5 && said.contains("expected version 1 to 3, found 9 [schema]"), "{said}");
     for version in [0, 9] {
         json::write(&path, &ManifestInfo { schema_version: version, ..info.clone() }).unwrap();
-        let refused = pdl_curriculum::manifest::Manifest::open(out.path()).unwrap_err().to_string();
+        let refused = Manifest::open(out.path()).unwrap_err().to_string();
         assert!(refused.contains(&format!("expected version 1 to 3, found {version}")), "{refused}");
     }
     std::fs::write(&path, "{\"schema_version\": 2}").unwrap();

@@ -91,7 +91,7 @@ mod tests {
         for (path, what) in [(Path::new("/dev/zero"), "a device"), (&socket, "a socket")] {
             let error = open(path).unwrap_err();
             assert!(error.to_string().contains(what), "{error}");
-            assert!(!crate::fault::is_machine_error(&error));
+            assert!(!fault::is_machine_error(&error));
         }
         let file = folder.path().join("file");
         fs::write(&file, b"bytes").unwrap();
