@@ -77,6 +77,7 @@ impl Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     let mut settings = context.settings.clone();
     settings.prepare.proxy_labels |= settings.compare.needs_labels();
+    settings.audit.labels = true;
     settings.index.replan = args.stages.replan.replan;
     let mut stages = Stages { settings: &settings, ..Stages::new(&args.cohort.out, context) };
     let ended = run_stages(args, &mut stages);
@@ -135,7 +136,9 @@ fn nothing_depends_on_splits(out: &Path) -> bool {
 /// where the cohort's table gives their splits. With `redraw` the splits are drawn anew, so that
 /// those that are held out keep their share. Returns whether the cases are to be prepared again.
 fn merge_patients(cohort: &Path, stages: &mut Stages<'_>, redraw: bool) -> Result<bool> {
-    let audited = audit(stages.out, &stages.settings.audit, None)?;
+    // Labels are compared once the patients are known.
+    let parameters = AuditParameters { labels: false, ..stages.settings.audit };
+    let audited = audit(stages.out, &parameters, None)?;
     let Some(found) = to_merge(&audited) else { return Ok(false) };
     let crowds = crowds(&found);
     if !crowds.is_empty() {
