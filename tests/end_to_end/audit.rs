@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pdl_cohort::cases::Cases;
 use pdl_curriculum::audit::{Audit, Reason};
+use pdl_curriculum::label_audit::{LabelDecision, LabelReason, REVIEW_FILE};
 use pdl_io::nifti;
 use pdl_tests::{real, run};
 
@@ -370,4 +371,52 @@ fn ten_planted_leaks_of_a_real_cohort_are_found_and_nothing_else() {
         assert_eq!(person[link.case_a.as_str()], person[link.case_b.as_str()], "{link:?}");
         assert_eq!(link.reason, Reason::StandsOut);
     }
+}
+
+#[test]
+fn a_label_with_its_sides_swapped_is_listed_first_and_the_reviewer_has_the_last_word() {
+    let (cohort, out) = (folder(), folder());
+    cohort_of(cohort.path(), 0..24);
+    let path = cohort.path().join("labels/ct_09.nii.gz");
+    let mut map = pdl_io::read_labels(&path).unwrap().map;
+    map.voxels
+        .iter_mut()
+        .for_each(|label| *label = [0, 2, 1].get(usize::from(*label)).copied().unwrap_or(*label));
+    nifti::write_labels(&path, &map).unwrap();
+    curated_with_code(cohort.path(), out.path(), &["--no-report"]);
+    assert!(audit_of(out.path()).labels.is_none());
+    let compared = run(&["audit", out.path().to_str().unwrap(), "--labels", "--threads", "1"]);
+    let told = String::from_utf8_lossy(&compared.stderr).into_owned();
+    assert!(compared.status.success() && told.contains("[label-disagrees]"), "{told}");
+    let labels = audit_of(out.path()).labels.unwrap();
+    let worst = &labels.labels[0];
+    assert_eq!((worst.case_id.as_str(), worst.reason, labels.cases), ("ct_09", Some(LabelReason::Side), 24));
+    assert!([1, 2].contains(&worst.label) && worst.flagged && worst.dice < 0.1, "{worst:?}");
+
+    // The same bytes with any number of threads, and nothing is done twice.
+    let list = out.path().join(REVIEW_FILE);
+    let files = || ["audit.json", REVIEW_FILE].map(|name| std::fs::read(out.path().join(name)).unwrap());
+    let before = files();
+    std::fs::remove_file(out.path().join("audit.json")).unwrap();
+    let words = ["audit", out.path().to_str().unwrap(), "--labels", "--threads", "2"];
+    assert!(run(&words).status.success() && files() == before);
+    assert!(run(&words[..2]).status.success(), "an audit without --labels keeps the comparison");
+    assert_eq!(audit_of(out.path()).labels.as_ref(), Some(&labels));
+
+    let text = std::fs::read_to_string(&list).unwrap();
+    let decided = |line: &str| {
+        let answer = if line.starts_with("ct_09,") { "yes" } else { "no" };
+        let mut cells: Vec<&str> = line.split(',').collect();
+        cells[2] = answer;
+        cells.join(",")
+    };
+    let lines: Vec<String> =
+        text.lines().enumerate().map(|(i, l)| if i == 0 { l.to_owned() } else { decided(l) }).collect();
+    std::fs::write(&list, lines.join("\n") + "\n").unwrap();
+    assert!(run(&words).status.success());
+    let reviewed = audit_of(out.path()).labels.unwrap();
+    let of_case = reviewed.labels.iter().filter(|own| own.case_id == "ct_09" && own.label < 3);
+    assert!(of_case.clone().all(|own| own.decision == Some(LabelDecision::Right) && !own.flagged));
+    assert_eq!(of_case.count(), 2);
+    assert!(std::fs::read_to_string(&list).unwrap().contains("yes"), "decisions stay in the list");
 }

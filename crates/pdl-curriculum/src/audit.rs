@@ -1,4 +1,4 @@
-//! The audit of the splits: patients and images in two splits, balance, and domain shift.
+//! The audit: patients and images in two splits, balance, domain shift, and labels.
 
 mod balance;
 mod drift;
@@ -19,7 +19,7 @@ use pdl_cohort::same_patient::{PatientPair, SamePatient};
 use pdl_prepare::proxies::Proxies;
 use pdl_similarity::metrics::Metric;
 use pdl_similarity::pairs::Pairs;
-use pdl_store::{StoreError, json};
+use pdl_store::{StoreError, json, regular_file};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,7 @@ use crate::CurriculumError;
 use crate::audit::drift::{Drift, NearestNeighbours};
 use crate::audit::nearest_other_patient::{CasePair, NearestOtherPatient};
 use crate::audit::same_image::SameImage;
+use crate::label_audit::{self, LabelAudit};
 use crate::manifest;
 use crate::pairwise::{PairwiseSimilarity, SelectedPairs};
 
@@ -57,8 +58,11 @@ pub struct Audit {
     pub groups: Vec<ColumnValueCount>,
     /// Domain shift between training and test cases; null where a split is empty.
     pub drift: Option<Drift>,
-    /// Small splits, rare labels and values, domain shift.
+    /// Small splits, rare labels and values, domain shift, labels that differ from the vote.
     pub findings: Vec<Finding>,
+    /// Agreement of the labels with the vote of similar cases, where they were compared.
+    #[serde(default)]
+    pub labels: Option<LabelAudit>,
 }
 
 /// Audits the curation folder `out`. Writes `audit.json` and, where two patients seem to be one,
@@ -94,11 +98,33 @@ pub fn audit(
     let same_image = SameImage::new(parameters.duplicate_ssim, proxies.shape_zyx);
     let mut audit = of_cases(&rows, &pairwise, &moved, &columns, same_image, parameters)?;
     audit.keep_apart(&cases.same_patient);
+    if fold.is_none() {
+        audit.labels = labels(out, &cases, &proxies, pairs.as_ref(), parameters)?;
+        audit.findings.extend(audit.labels.as_ref().and_then(LabelAudit::finding));
+    }
     json::write(&manifest::made_folder(out, fold)?.join(FILE), &audit)?;
     if fold.is_none() {
         write_same_patient(out, &cases, &audit.links)?;
     }
     Ok(audit)
+}
+
+/// The comparison of the labels, where it is asked for or was made before of the same cases.
+fn labels(
+    out: &Path,
+    cases: &Cases,
+    proxies: &Proxies,
+    pairs: Option<&Pairs>,
+    parameters: &AuditParameters,
+) -> Result<Option<LabelAudit>, CurriculumError> {
+    let path = out.join(FILE);
+    // One that cannot be read is made anew.
+    let is_there = regular_file::is_there(&path)?;
+    let earlier = is_there.then(|| json::read::<Audit>(&path).ok()).flatten().and_then(|audit| audit.labels);
+    match parameters.labels {
+        true => Ok(Some(label_audit::audit_labels(out, cases, proxies, pairs, earlier)?)),
+        false => Ok(label_audit::unchanged(out, cases, proxies, pairs, earlier)?),
+    }
 }
 
 /// The columns whose values are counted in each split: those of strata and of groups.
@@ -150,7 +176,8 @@ fn of_cases(
     findings.extend(small_groups(&groups, parameters.smallest_group));
     findings.extend(drift.as_ref().and_then(Drift::finding));
     findings.extend(same_image.finding(rows, &doubtful));
-    let mut audit = Audit { parameters: *parameters, leaks: 0, links, balance, groups, drift, findings };
+    let mut audit =
+        Audit { parameters: *parameters, leaks: 0, links, balance, groups, drift, findings, labels: None };
     audit.keep_apart(&SamePatient::default());
     Ok(audit)
 }

@@ -9,6 +9,7 @@
 
 pub mod annotation;
 pub mod audit;
+pub mod label_audit;
 pub mod manifest;
 pub mod metrics;
 pub mod order;
@@ -75,6 +76,14 @@ pub enum CurriculumError {
     UnknownCase {
         /// Its case id.
         case: String,
+    },
+    /// The reviewer's decisions about labels cannot be read.
+    #[error("invalid decisions about labels: {problem}; correct the file or delete it: {}", path.display())]
+    Reviews {
+        /// The list of flagged labels.
+        path: PathBuf,
+        /// What is invalid.
+        problem: String,
     },
     /// A parameter has an invalid value.
     #[error("invalid {name}: {problem}")]

@@ -182,6 +182,9 @@ codes! {
     LabelBeyondImage = "label-beyond-image", Warning,
         "Part of a segmentation is outside its image and was cut off.",
         "Check that the segmentation belongs to this series.";
+    LabelDisagrees = "label-disagrees", Warning,
+        "Labels differ from what similar cases lead one to expect: in side, place or size, or by being there or not.",
+        "Look at them in `pdl view`; write yes or no into the column right of `label-review.csv`.";
     LabelIgnored = "label-ignored", Note,
         "Voxels of one label are ignored in fingerprint, loss and metrics.",
         "Nothing, if intended; else rename the label: `ignore` in `dataset.json` is nnU-Net's label to ignore.";

@@ -1,4 +1,5 @@
-// The audit: leaks between splits, labels and groups by split, domain shift.
+// The audit: leaks between splits, labels that differ from the vote of similar cases, labels and
+// groups by split, domain shift.
 {
   const parts = [], a = DATA.audit;
   const reasons = { "same-patient": "one patient in the cohort", "same-file": "identical file", "same-image": "near-duplicate", "stands-out": "far more similar than to any other patient", "moved-image": "near-duplicate after flip or shift" };
@@ -20,6 +21,15 @@
         [{ name: "case" }, { name: "split" }, { name: "case" }, { name: "split" }, { name: "why" }, { name: "SSIM", number: true }],
         shown.map((l) => [name(l.case_a), SPLIT_NAMES[l.split_a], name(l.case_b), SPLIT_NAMES[l.split_b], reasons[l.reason] ?? l.reason, l.ssim == null ? "–" : figures(l.ssim)]))));
       if (shown.length < a.links.length) parts.push(note(`The first 200 of ${a.links.length}; audit.json lists all.`));
+    }
+    if (a.labels?.labels.length) {
+      const name = (id) => INDEX.has(id) ? nameButton(INDEX.get(id)) : id;
+      const why = { side: "another label or the other side is there", place: "lies elsewhere or has another shape", size: "larger or smaller", missing: "absent", extra: "no similar case has it" };
+      const ml = (v) => figures(v), decided = { right: "right", wrong: "wrong" };
+      parts.push(el("h3", {}, "Labels that differ from what similar cases lead one to expect, worst first"), scroll("Labels to look at", table(
+        [{ name: "case" }, { name: "label" }, { name: "why" }, { name: "score", number: true }, { name: "Dice with the vote", number: true }, { name: "ml", number: true }, { name: "ml expected", number: true }, { name: "shift x, y, z in mm" }, { name: "reviewed" }],
+        a.labels.labels.map((l) => [name(l.case_id), l.name ?? LABELS.get(l.label)?.name ?? `label ${l.label}`, why[l.reason] ?? "–", l.score == null ? "–" : figures(l.score), figures(l.dice), ml(l.volume_ml), ml(l.expected_ml), l.shift_mm.map((v) => v.toFixed(1)).join(", "), decided[l.decision] ?? "–"]))),
+        note("The nearest cases of other patients, aligned, vote on each label. Write yes or no into the column right of label-review.csv; the next audit keeps it."));
     }
     const sides = [];
     if (a.balance.length) {

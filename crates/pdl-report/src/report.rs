@@ -40,6 +40,9 @@ const SCHEMA_VERSION: u32 = 1;
 /// SSIM from which on cases count as near-duplicates.
 const DUPLICATE_SSIM: f32 = 0.98;
 
+/// Most labels to list that differ from what similar cases lead one to expect.
+const MOST_LABELS: usize = 100;
+
 /// How much of the cohort is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
 pub struct ReportParameters {
@@ -124,8 +127,12 @@ pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress
     let cases = Cases::read(out)?;
     let is_there = |name: &str| regular_file::is_there(&out.join(name));
     let manifest = is_there(manifest::TABLE_FILE)?.then(|| Manifest::open(out)).transpose()?;
-    let audit: Option<Audit> =
+    let mut audit: Option<Audit> =
         is_there(audit::FILE)?.then(|| json::read(&out.join(audit::FILE))).transpose()?;
+    if let Some(labels) = audit.as_mut().and_then(|audit| audit.labels.as_mut()) {
+        labels.labels.retain(|own| own.flagged || own.decision.is_some());
+        labels.labels.truncate(MOST_LABELS);
+    }
     let failures = failure::read(out)?;
     let compared = ComparedCases::open(out)?;
     let empty = Vec::new();
@@ -177,9 +184,11 @@ pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress
 fn named<'a>(audit: Option<&'a Audit>, manifest: Option<&'a Manifest>) -> BTreeSet<&'a str> {
     let links = audit.into_iter().flat_map(|audit| &audit.links);
     let outliers = manifest.into_iter().flat_map(|manifest| &manifest.info.ranking.outliers);
+    let labels = audit.into_iter().flat_map(|audit| &audit.labels).flat_map(|labels| &labels.labels);
     links
         .flat_map(|link| [link.case_a.as_str(), link.case_b.as_str()])
         .chain(outliers.map(|outlier| outlier.case_id.as_str()))
+        .chain(labels.map(|own| own.case_id.as_str()))
         .collect()
 }
 

@@ -5,10 +5,16 @@
 //! compare` does. So each case gets a descriptor that flips do not change and small shifts hardly
 //! (`spectrum`), and only its nearest neighbours by descriptor are aligned and compared voxel by
 //! voxel (`align`).
+//!
+//! A cohort's own template ([`align_group`]) gives affine maps between any two of its cases.
 
 mod align;
+mod gauss_newton;
 mod motion;
+mod shrink;
 mod spectrum;
+mod template;
+mod unit_affine;
 
 use std::collections::BTreeSet;
 
@@ -21,6 +27,8 @@ use crate::ssim::window::SsimWindow;
 use align::Aligner;
 pub use motion::Motion;
 use spectrum::Spectra;
+pub use template::{GroupAlignment, UnitBox, align_group, value_at};
+pub use unit_affine::UnitAffine;
 
 /// Nearest neighbours by descriptor to which a case is aligned.
 const NEIGHBOURS: usize = 8;

@@ -4,7 +4,7 @@ use clap::Parser;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Thresholds of the audit, and whether it searches for transformed duplicates.
+/// Thresholds of the audit, and whether it searches for transformed duplicates and wrong labels.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuditParameters {
@@ -27,6 +27,10 @@ pub struct AuditParameters {
     /// by --duplicate-ssim.
     #[arg(long)]
     pub invariant: bool,
+    /// Also compare every label with the vote of similar cases, and list those that differ most.
+    /// An earlier comparison is kept if nothing has changed.
+    #[arg(long)]
+    pub labels: bool,
 }
 
 impl Default for AuditParameters {

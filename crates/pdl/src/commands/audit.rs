@@ -25,7 +25,7 @@ impl Args {
     }
 }
 
-/// Checks for leaks between the splits, rare labels and drift.
+/// Checks for leaks between the splits, rare labels, drift and wrong labels.
 ///
 /// # Errors
 /// Why the stage failed; `ExitStatus::Leak` when cases of two splits are joined.

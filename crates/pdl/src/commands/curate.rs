@@ -137,7 +137,9 @@ fn nothing_depends_on_splits(out: &Path) -> Result<bool> {
 /// again, so that those that are held out keep their share. Returns whether the cases are to be
 /// prepared again.
 fn merge_patients(cohort: &Path, stages: &mut Stages<'_>, redraw: bool) -> Result<bool> {
-    let audited = audit(stages.out, &stages.settings.audit, None)?;
+    // Labels are compared once the patients are known.
+    let parameters = AuditParameters { labels: false, ..stages.settings.audit };
+    let audited = audit(stages.out, &parameters, None)?;
     let Some(found) = to_merge(&audited) else { return Ok(false) };
     let crowds = crowds(&found);
     if !crowds.is_empty() {

@@ -9,6 +9,7 @@ use pdl_cohort::cases::Cases;
 use pdl_cohort::sources::{self, FileCounts, SourceRow};
 use pdl_console::{ExitStatus, MOST_LISTED, counted, say, shorten};
 use pdl_curriculum::audit::{self, Audit};
+use pdl_curriculum::label_audit::{LabelAudit, LabelReason, REVIEW_FILE};
 use pdl_curriculum::manifest::{self, Manifest};
 use pdl_findings::SkipReason;
 use pdl_report::cohort::{self, CohortSummary};
@@ -56,8 +57,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
         let ranked = manifest.as_ref().map(|manifest| manifest.training().len());
         let stages = manifest.as_ref().map(|manifest| &manifest.info.stages);
         let leaks = audit.as_ref().map(|audit| audit.leaks);
-        let mut result =
-            json!({ "out": out, "cohort": summary, "ranked": ranked, "stages": stages, "leaks": leaks });
+        let labels: Option<Vec<_>> =
+            audit.as_ref().and_then(|audit| audit.labels.as_ref()).map(|labels| labels.worst().collect());
+        let mut result = json!({ "out": out, "cohort": summary, "ranked": ranked, "stages": stages, "leaks": leaks,
+                "labels_to_review": labels });
         if *list {
             let row = |row: &CaseRow| {
                 json!({ "case_id": row.case_id, "patient_id": row.patient_id, "split": row.split, "status": row.status,
@@ -77,11 +80,32 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
         Some(audit) => say(&format!("audit       {} between two splits", counted(audit.leaks, "pair"))),
         None => say("audit       not done yet: pdl audit"),
     }
+    audit.iter().filter_map(|audit| audit.labels.as_ref()).flat_map(label_lines).for_each(|line| say(&line));
     if *list {
         case_list::lines(&cases).iter().for_each(|line| say(line));
     }
     files.iter().flat_map(file_lines).for_each(|line| say(&line));
     Ok(ExitStatus::Done)
+}
+
+/// How many labels differ from what similar cases lead one to expect, and the worst of them.
+fn label_lines(labels: &LabelAudit) -> Vec<String> {
+    let open: Vec<_> = labels.worst().filter(|own| own.decision.is_none()).collect();
+    let mut lines = vec![format!(
+        "labels      {} of {} to look at",
+        counted(open.len(), "label"),
+        counted(labels.cases, "case")
+    )];
+    let (listed, more) = shorten(&open, MOST_LISTED);
+    lines.extend(listed.iter().map(|own| {
+        let name = own.name.clone().unwrap_or_else(|| format!("label {}", own.label));
+        let reason = own.reason.map_or("", LabelReason::as_str);
+        format!("            {} {name}: {reason} (score {:.1})", own.case_id, own.score.unwrap_or_default())
+    }));
+    if more > 0 {
+        lines.push(format!("            and {more} more: {REVIEW_FILE}"));
+    }
+    lines
 }
 
 /// Counts of the cohort's files by use; in a folder of an earlier version that does not list them,
