@@ -18,7 +18,8 @@ use pdl_cohort::case_row::CaseRow;
 use pdl_cohort::cases::Cases;
 use pdl_findings::{Code, Finding};
 use pdl_prepare::PrepareError;
-use pdl_prepare::prepare::{self, PreparedRow};
+use pdl_prepare::plan;
+use pdl_prepare::prepared_row::{self, PreparedRow};
 use pdl_prepare::proxies::Proxies;
 use pdl_similarity::metrics::Metric;
 use pdl_similarity::pairs::Pairs;
@@ -133,9 +134,9 @@ struct Cohort<'a> {
 
 impl<'a> Cohort<'a> {
     fn new(out: &'a Path, cases: &'a Cases, proxies: &'a Proxies) -> Result<Self, CurriculumError> {
-        let fov_mm = prepare::read_plan(out)?.proxies.fov_mm;
+        let fov_mm = plan::read(out)?.proxies.fov_mm;
         let prepared: HashMap<String, PreparedRow> =
-            prepare::read(out)?.into_iter().map(|row| (row.case_id.clone(), row)).collect();
+            prepared_row::read(out)?.into_iter().map(|row| (row.case_id.clone(), row)).collect();
         let places: HashMap<&str, usize> =
             proxies.case_ids.iter().enumerate().map(|(place, id)| (id.as_str(), place)).collect();
         let labelled = |row: &'a CaseRow| {
