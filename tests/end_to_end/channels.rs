@@ -475,7 +475,7 @@ fn cases_prepared_on_another_machine_have_all_channels() {
 fn second_series(to: &Path, prefix: &str) {
     copy_case("ct_01", to, prefix, |object| {
         object.put_str(tags::MODALITY, VR::CS, "MR");
-        object.put_str(tags::SERIES_DESCRIPTION, VR::LO, &format!("Ax T1 {prefix}"));
+        object.put_str(tags::SERIES_DESCRIPTION, VR::LO, format!("Ax T1 {prefix}"));
         for tag in [tags::STUDY_INSTANCE_UID, tags::FRAME_OF_REFERENCE_UID] {
             let Ok(element) = object.element(tag) else { continue };
             let uid = element.to_str().unwrap().replace(prefix, "2.25.");

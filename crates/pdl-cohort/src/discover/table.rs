@@ -143,7 +143,7 @@ fn check_label_column(path: &Path, names: &[&str]) -> Result<(), CohortError> {
     let is_own = |name: &&str| *name == "label" || name.starts_with(named_columns::LABEL);
     let may_be_label =
         |name: &&&str| words(name).iter().any(|word| is_label_word(word)) && **name != ANNOTATED_COLUMN;
-    match names.iter().find(may_be_label).filter(|_| !names.iter().any(|name| is_own(name))) {
+    match names.iter().find(may_be_label).filter(|_| !names.iter().any(is_own)) {
         None => Ok(()),
         Some(name) => {
             let problem = "it has no column named label, and another may be that of the label maps";

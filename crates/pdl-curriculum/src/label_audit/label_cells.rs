@@ -45,9 +45,9 @@ pub(super) fn labelled_box(labels: &[LabelCells], shape: [usize; 3]) -> Option<U
     for (cell, _) in labels.iter().flat_map(|label| &label.cells).filter(|(_, share)| *share >= COUNTS) {
         let at = centre(*cell, shape);
         let known = found.get_or_insert(UnitBox { low: at, high: at });
-        for axis in 0..3 {
-            known.low[axis] = known.low[axis].min(at[axis]);
-            known.high[axis] = known.high[axis].max(at[axis]);
+        for (axis, own) in at.into_iter().enumerate() {
+            known.low[axis] = known.low[axis].min(own);
+            known.high[axis] = known.high[axis].max(own);
         }
     }
     found

@@ -132,7 +132,7 @@ fn of_one_label(agreements: &[Agreement], places: &[usize], deviations: &mut [Op
     let usual = median_of(present.iter().map(|own| own.volumes[0]));
     let is_rare = present.len() as f64 <= RARE * places.len() as f64;
     let enough = present.len() >= FEWEST;
-    if !enough && !(is_rare && places.len() >= FEWEST) {
+    if !(enough || is_rare && places.len() >= FEWEST) {
         return;
     }
     let least_volume = 1e-3 * usual;
