@@ -65,8 +65,7 @@ enum Command {
     Compare(compare::Args),
     /// Rank training cases and schedule them in stages: manifest.parquet, .jsonl, .json.
     Rank(Box<rank::Args>),
-    /// Check for leaks between splits, rare labels and drift, and with --labels for wrong labels:
-    /// audit.json, same-patient.csv, label-review.csv.
+    /// Check for leaks, rare or wrong labels and drift: audit.json, same-patient.csv.
     Audit(audit::Args),
     /// Print the cohort on one screen: splits, labels, findings, audit.
     Summary(summary::Args),
