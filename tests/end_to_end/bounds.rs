@@ -142,8 +142,8 @@ fn one_bad_case_of_every_format_is_rejected_by_name_and_the_others_go_on() {
         rejected(&cases, case, "too-large", "allow more (--memory)");
     }
     rejected(&cases, "lie", "unreadable-image", "cut short");
-    rejected(&cases, "metres", "implausible-size", "another unit");
-    rejected(&cases, "micrometres", "implausible-size", "another unit");
+    rejected(&cases, "metres", "implausible-size", "wrong unit");
+    rejected(&cases, "micrometres", "implausible-size", "wrong unit");
     assert_eq!(row(&cases, "absurd").status, Status::Rejected);
     assert_eq!(cases.usable().count(), 4);
     // A refusal for want of memory is not kept: with more the same command reads the file.

@@ -274,7 +274,7 @@ fn no_output_and_no_message_tells_whose_the_images_are() {
         row.set_aside.clone().unwrap()
     };
     assert!(["Zweistein MRN-7712345.txt", "Ottilie.dcm"].iter().all(|file| !why(file).is_empty()));
-    assert!(messages.contains("sources.parquet says which"), "{messages}");
+    assert!(messages.contains("in sources.parquet)"), "{messages}");
     #[cfg(unix)]
     {
         let meta = out.path().join(sources::FILE).metadata().unwrap();
