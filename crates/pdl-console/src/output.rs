@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::error::Error;
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::OnceLock;
@@ -45,14 +46,20 @@ fn keep(written: io::Result<()>) {
 /// features that the file system lacks. A failure to write to stdout is reported, and turns success
 /// into failure.
 pub fn finish(status: ExitStatus) -> ExitCode {
+    finished(status).into()
+}
+
+/// How a program ended, once all that it said is out, and what the file system lacks. What could
+/// not be written to stdout is told, and makes a run that was done one that failed.
+pub fn finished(status: ExitStatus) -> ExitStatus {
     for lack in file_system::take_lacks() {
         note(&format!("note: {}", lack.sentence()));
     }
     keep(io::stdout().lock().flush());
-    let Some(error) = LOST.get() else { return status.into() };
+    let Some(error) = LOST.get() else { return status };
     note(&format!("error: cannot write to the standard output: {error}"));
     let failed = if fault::is_machine_error(error) { ExitStatus::Machine } else { ExitStatus::Failed };
-    if status == ExitStatus::Done { failed.into() } else { status.into() }
+    if status == ExitStatus::Done { failed } else { status }
 }
 
 /// Parses the command line. Help and wrong usage end here: the exit code then shows whether their
@@ -61,7 +68,18 @@ pub fn finish(status: ExitStatus) -> ExitCode {
 /// # Errors
 /// The exit code, if there is nothing to run.
 pub fn parse(program: clap::Command) -> Result<clap::ArgMatches, ExitCode> {
-    program.try_get_matches().map_err(|error| {
+    parse_from(program, std::env::args_os()).map_err(ExitCode::from)
+}
+
+/// As [`parse`], of the words of another program's command line; the first is the program's name.
+///
+/// # Errors
+/// How the program ended, when there is nothing to run.
+pub fn parse_from(
+    program: clap::Command,
+    words: impl IntoIterator<Item = OsString>,
+) -> Result<clap::ArgMatches, ExitStatus> {
+    program.try_get_matches_from(words).map_err(|error| {
         let status = match error.exit_code() {
             0 => ExitStatus::Done,
             _ => ExitStatus::Usage,
@@ -71,7 +89,7 @@ pub fn parse(program: clap::Command) -> Result<clap::ArgMatches, ExitCode> {
             Cow::Borrowed(_) => keep(error.print()),
             Cow::Owned(shown) => above_bars(&|| drop(writeln!(io::stderr().lock(), "{}", shown.trim_end()))),
         }
-        finish(status)
+        finished(status)
     })
 }
 
@@ -102,9 +120,23 @@ pub fn report(error: &(dyn Error + 'static)) {
     lines(error).iter().for_each(|line| note(line));
 }
 
+/// The text of an error and its causes as [`report`] writes it, a line each, for programs that
+/// show errors in a way of their own. Control characters in it are escaped.
+pub fn explanation(error: &(dyn Error + 'static)) -> String {
+    let lines = causes(error).join("\n");
+    escaped_lines(&lines).into_owned()
+}
+
 fn lines(error: &(dyn Error + 'static)) -> Vec<String> {
+    let mut lines = causes(error);
+    lines[0].insert_str(0, "error: ");
+    lines
+}
+
+/// The error, then each cause that the line above it does not quote; never empty.
+fn causes(error: &(dyn Error + 'static)) -> Vec<String> {
     let mut last = error.to_string();
-    let mut lines = vec![format!("error: {last}")];
+    let mut lines = vec![last.clone()];
     let mut source = error.source();
     while let Some(cause) = source {
         let text = cause.to_string();

@@ -10,6 +10,8 @@ use pdl_curriculum::manifest::{Manifest, ManifestRow};
 use pdl_prepare::failure::Failure;
 use serde::Serialize;
 
+use crate::findings::stage_findings;
+
 /// Findings per code that the report quotes in full.
 const SENTENCES: usize = 20;
 
@@ -237,15 +239,9 @@ fn findings(
             group.examples.push((case.to_owned(), message.to_owned()));
         }
     };
-    cases.findings.iter().for_each(|finding| add("index", finding.code.as_str(), "", &finding.message));
-    for row in &cases.rows {
-        row.findings
-            .iter()
-            .for_each(|finding| add("index", finding.code.as_str(), &row.case_id, &finding.message));
-    }
-    failures.iter().for_each(|failure| add("prepare", "failed", &failure.case_id, &failure.message));
-    for (stage, findings) in reported {
-        findings.iter().for_each(|finding| add(stage, finding.code.as_str(), "", &finding.message));
+    for finding in stage_findings(cases, failures, reported) {
+        let case = finding.case_id.as_deref().unwrap_or_default();
+        add(finding.stage, finding.code, case, &finding.message);
     }
     let mut groups: Vec<FindingGroup> = groups.into_values().collect();
     groups.sort_by_key(|group| std::cmp::Reverse(group.cases)); //  stable: ties by stage and code

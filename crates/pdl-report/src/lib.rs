@@ -8,7 +8,8 @@
 //!
 //! [`cohort`] selects and describes the cases, [`matrix`] compacts the similarity matrix, [`embed`]
 //! embeds the cases in a plane, [`planes`] and [`thumbnails`] draw them, [`run_history`] reads
-//! training runs, [`worst`] shows the cases with the lowest Dice, [`page`] assembles the file.
+//! training runs, [`worst`] shows the cases with the lowest Dice, [`findings`] lists those of all
+//! stages, [`page`] assembles the file; [`notebook`] is the short form of it.
 //!
 //! The whole chain of `pdl curate`, as a library:
 //!
@@ -39,7 +40,9 @@
 mod canvas;
 pub mod cohort;
 pub mod embed;
+pub mod findings;
 pub mod matrix;
+pub mod notebook;
 pub mod out_of_fold;
 pub mod page;
 pub mod planes;

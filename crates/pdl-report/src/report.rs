@@ -1,6 +1,5 @@
 //! `pdl report`: reads a curation folder and writes `report.html`.
 
-use pdl_findings::Finding;
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
@@ -24,6 +23,7 @@ use pdl_store::{atomic, json, regular_file};
 use serde::Serialize;
 
 use crate::cohort::{self, CohortSummary, JoinedPatient, ShownCase};
+use crate::findings;
 use crate::matrix::{ShownMatrix, shown_matrix};
 use crate::out_of_fold::{OutOfFold, out_of_fold};
 use crate::run_history::{ShownRun, runs};
@@ -139,8 +139,8 @@ pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress
     let ids = compared.as_ref().map_or(&empty, |compared| &compared.ids);
     let chosen =
         cohort::choose(ids, manifest.as_ref(), &named(audit.as_ref(), manifest.as_ref()), parameters.cases);
-    let stage_findings = stage_findings(manifest.as_ref(), audit.as_ref());
-    let summary = cohort::summary(&cases, &failures, &stage_findings);
+    let reported = findings::reported(manifest.as_ref(), audit.as_ref());
+    let summary = cohort::summary(&cases, &failures, &reported);
     let labels: Vec<u16> = summary.labels.iter().map(|(value, _)| *value).collect();
     let shown = cohort::shown(&cases, &chosen, parameters.cases, manifest.as_ref());
     let drawn = compared.as_ref().map(|c| c.draw(out, &cases, &chosen, &labels, progress)).transpose()?;
@@ -192,27 +192,18 @@ fn named<'a>(audit: Option<&'a Audit>, manifest: Option<&'a Manifest>) -> BTreeS
         .collect()
 }
 
-fn stage_findings<'a>(
-    manifest: Option<&'a Manifest>,
-    audit: Option<&'a Audit>,
-) -> Vec<(&'static str, &'a [Finding])> {
-    let ranking = manifest.map(|manifest| ("rank", manifest.info.ranking.findings.as_slice()));
-    let audit = audit.map(|audit| ("audit", audit.findings.as_slice()));
-    ranking.into_iter().chain(audit).collect()
-}
-
 /// Proxies and pairs of the curation folder.
-struct ComparedCases {
+pub(crate) struct ComparedCases {
     proxies: Proxies,
     pairs: Option<Pairs>,
     prepared: HashMap<String, PreparedRow>,
     /// Case ids of the proxies, ascending.
-    ids: Vec<String>,
+    pub(crate) ids: Vec<String>,
     row_of: HashMap<String, usize>,
 }
 
 impl ComparedCases {
-    fn open(out: &Path) -> Result<Option<Self>> {
+    pub(crate) fn open(out: &Path) -> Result<Option<Self>> {
         if !regular_file::is_there(&out.join(proxies::FOLDER))? {
             return Ok(None);
         }
@@ -249,7 +240,8 @@ impl ComparedCases {
         }
     }
 
-    fn draw(
+    /// The thumbnails of the `chosen` of its cases.
+    pub(crate) fn draw(
         &self,
         out: &Path,
         all: &Cases,

@@ -5,7 +5,7 @@
 //! works on arrays alone and gives the same bits on every instruction set ([`isa`]). A tile
 //! ([`tile`]) is a pure function of two blocks of rows and the parameters, so any number of
 //! machines can compute tiles in any order. [`matrix`] and [`neighbours`] read the result;
-//! [`registration`] finds flipped or shifted duplicates.
+//! [`registration`] finds flipped or shifted duplicates; [`arrays`] compares what is in memory.
 //!
 //! ```
 //! use pdl_similarity::{isa::Isa, ssim::{Kernel, SsimWindow}};
@@ -19,6 +19,7 @@
 //! # Ok::<(), pdl_similarity::SimilarityError>(())
 //! ```
 
+pub mod arrays;
 pub mod isa;
 pub mod label_overlap;
 pub mod metrics;

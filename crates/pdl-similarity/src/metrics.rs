@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::metrics::label::LabelMetric;
 use crate::metrics::volume::{BodyMetric, WholeMetric};
+use crate::ssim::views::{Similarity, VolumeView};
 pub use channel::ChannelMetric;
 pub use measure::{Measure, PairFacts, RequiredPasses};
 pub use pair_column::PairColumn;
@@ -50,6 +51,30 @@ impl Metric {
     /// Whether a larger value means more similar.
     pub fn larger_is_alike(self) -> bool {
         self.measure().larger_is_alike()
+    }
+
+    /// Its value for identical volumes.
+    pub fn of_identical(self) -> f32 {
+        match self {
+            Metric::Mse | Metric::BodyMse | Metric::LabelVolume => 0.0,
+            Metric::Psnr => f32::INFINITY,
+            Metric::Ssim | Metric::Uqi | Metric::BodySsim | Metric::LabelDice => 1.0,
+        }
+    }
+
+    /// Its value where only the intensities of whole volumes were compared; NaN where it needs
+    /// more.
+    pub fn of_intensities(self, similarity: &Similarity) -> f64 {
+        let facts = PairFacts {
+            a: VolumeView::default(),
+            b: VolumeView::default(),
+            whole: Some(*similarity),
+            bodies: None,
+            whole_channels: &[],
+            bodies_channels: &[],
+            labels: &[],
+        };
+        self.measure().value(&facts)
     }
 
     /// Its implementation.

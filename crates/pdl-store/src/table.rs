@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::util::display::array_value_to_string;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -226,6 +226,29 @@ pub fn read_batches(path: &Path, columns: &[&str]) -> Result<impl Iterator<Item 
     bounded::open_own(path)?.batches(Some(columns))
 }
 
+/// Some columns of a Parquet file, or all of them, as they are stored: the schema and the rows, a
+/// batch after the other.
+///
+/// # Errors
+/// [`StoreError`] when the file is missing or cut short; [`StoreError::Memory`] when its rows need
+/// more memory than the share gives.
+pub fn read_arrow(
+    path: &Path,
+    columns: Option<&[&str]>,
+    memory: &MemoryShare<'_>,
+) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    let batches = Table::open(path, memory)?.batches(columns)?;
+    let schema = batches.schema();
+    let mut all = Vec::new();
+    for batch in batches {
+        let batch = batch?;
+        let held = memory.take(batch.get_array_memory_size() as u64);
+        held.map_err(|source| StoreError::Memory { path: path.to_owned(), source })?;
+        all.push(batch);
+    }
+    Ok((schema, all))
+}
+
 fn key_values(table: &Table) -> HashMap<String, String> {
     let list = table.metadata().file_metadata().key_value_metadata();
     list.into_iter().flatten().filter_map(|kv| Some((kv.key.clone(), kv.value.clone()?))).collect()
@@ -271,6 +294,9 @@ mod tests {
         assert_eq!(column_names(&path).unwrap(), ["id", "rank", "labels", "score"]);
         let limit = MemoryLimit::new(1 << 20);
         let text = |column| read_text(&path, column, &limit.alone());
+        let (columns, batches) = read_arrow(&path, Some(&["rank", "id"]), &limit.alone()).unwrap();
+        let names: Vec<&str> = columns.fields().iter().map(|field| field.name().as_str()).collect();
+        assert_eq!((names, batches[0].num_rows()), (vec!["id", "rank"], 2));
         assert_eq!(text("rank").unwrap(), [Some("1".to_owned()), None]);
         assert_eq!(text("score").unwrap(), [Some("inf".to_owned()), Some("-0.5".to_owned())]);
         assert!(text("none").is_err());

@@ -1,46 +1,7 @@
-//! `pdl`: from a folder of volumes to a curriculum manifest.
-//!
-//! The command line ([`cli`]) knows every command ([`commands`]) and runs the one that was typed,
-//! once its settings ([`settings`]: flags over `pdl.toml` over defaults) are read and what it
-//! requires ([`preconditions`]) holds. Results go to stdout, progress and warnings to stderr
-//! ([`output`]).
-
-mod cli;
-mod cluster;
-mod commands;
-mod config_error;
-mod context;
-mod doctor;
-mod outcome;
-mod output;
-mod preconditions;
-mod settings;
-mod stages;
+//! The program `pdl`; everything is in the library of the same name.
 
 use std::process::ExitCode;
 
-use clap::FromArgMatches;
-use pdl_console::{ExitStatus, StatusError};
-use pdl_store::fault;
-
-use crate::cli::Cli;
-
 fn main() -> ExitCode {
-    let program = cli::program();
-    let matches = match pdl_console::parse(program.clone()) {
-        Ok(matches) => matches,
-        Err(ended) => return ended,
-    };
-    let ended = Cli::from_arg_matches(&matches)
-        .map_err(anyhow::Error::from)
-        .and_then(|cli| cli::run(&cli, &matches, program));
-    let status = ended.unwrap_or_else(|error| {
-        pdl_console::report(error.as_ref());
-        match error.downcast_ref::<StatusError>() {
-            Some(error) => error.status,
-            None if fault::machine_error(error.as_ref()).is_some() => ExitStatus::Machine,
-            None => ExitStatus::Failed,
-        }
-    });
-    pdl_console::finish(status)
+    pdl::run(std::env::args_os()).into()
 }

@@ -66,7 +66,7 @@ impl<'a> Requirements<'a> {
 
 /// An output of a stage in a curation folder.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Made {
+pub struct Made {
     name: &'static str,
     what: &'static str,
     by: &'static str,
@@ -80,13 +80,18 @@ impl Made {
     }
 }
 
-pub(crate) const CASES: Made = Made { name: cases::FILE, what: "cases", by: "index" };
-pub(crate) const PREPARED: Made = Made { name: prepared_row::FILE, what: "prepared cases", by: "prepare" };
-pub(crate) const PROXIES: Made = Made { name: proxies::FOLDER, what: "proxies", by: "prepare" };
-pub(crate) const PAIRS: Made = Made { name: pairs::FOLDER, what: "pairs", by: "compare" };
-pub(crate) const MANIFEST: Made = Made { name: manifest::INFO_FILE, what: "manifest", by: "rank" };
-/// The outputs of all stages up to `compare`.
-pub(crate) const PAIRED: &[Made] = &[CASES, PREPARED, PROXIES, PAIRS];
+/// The table of cases, which `index` writes.
+pub const CASES: Made = Made { name: cases::FILE, what: "cases", by: "index" };
+/// The table of the prepared volumes, which `prepare` writes.
+pub const PREPARED: Made = Made { name: prepared_row::FILE, what: "prepared cases", by: "prepare" };
+/// The volumes on the comparison grid, which `prepare` writes.
+pub const PROXIES: Made = Made { name: proxies::FOLDER, what: "proxies", by: "prepare" };
+/// The pairs of a cohort of two or more cases, which `compare` writes.
+pub const PAIRS: Made = Made { name: pairs::FOLDER, what: "pairs", by: "compare" };
+/// The curriculum, which `rank` writes.
+pub const MANIFEST: Made = Made { name: manifest::INFO_FILE, what: "manifest", by: "rank" };
+/// What every stage up to `compare` leaves.
+pub const PAIRED: &[Made] = &[CASES, PREPARED, PROXIES, PAIRS];
 
 /// Checks the folders of a command that reads a cohort.
 ///
@@ -139,7 +144,12 @@ fn or_semicolon(question: String) -> String {
     if question.is_empty() { ";".to_owned() } else { question }
 }
 
-fn check_curated(out: &Path, made: &[Made]) -> Result<()> {
+/// Checks that `out` is a curation folder that holds these, in the order in which stages write
+/// them.
+///
+/// # Errors
+/// What is missing and which command makes it.
+pub fn check_curated(out: &Path, made: &[Made]) -> Result<()> {
     if !out.exists() {
         bail!(
             "cannot find the curation folder{} `pdl curate COHORT --out {1}` makes it: {1}",
@@ -197,8 +207,8 @@ fn is_cohort(folder: &Path) -> bool {
 /// Checks that a curation folder has a usable case of this id.
 ///
 /// # Errors
-/// If there is no such case, with similar ids; or it was rejected, with the reasons.
-pub(crate) fn check_case(out: &Path, case: &str) -> Result<()> {
+/// When there is no such case, with similar ids; or it was rejected, with the reasons.
+pub fn check_case(out: &Path, case: &str) -> Result<()> {
     let cases = Cases::read(out)?;
     let Some(row) = cases.rows.iter().find(|row| row.case_id == case) else {
         let near = suggest::question(case, cases.usable().map(|row| row.case_id.as_str()));

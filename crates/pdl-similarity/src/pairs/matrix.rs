@@ -13,7 +13,7 @@ use pdl_store::printable::cell;
 use pdl_store::table::{self, column};
 use pdl_store::{StoreError, atomic};
 
-use crate::metrics::{Metric, PairColumn};
+use crate::metrics::PairColumn;
 use crate::pairs::pair_table::Pairs;
 
 /// File format of the matrix.
@@ -56,11 +56,7 @@ impl PairMatrix {
         let n = proxies.len();
         let mut values = vec![f32::NAN; n * n];
         let column = column.into();
-        let identical = match column.metric {
-            Metric::Mse | Metric::BodyMse | Metric::LabelVolume => 0.0,
-            Metric::Psnr => f32::INFINITY,
-            Metric::Ssim | Metric::Uqi | Metric::BodySsim | Metric::LabelDice => 1.0,
-        };
+        let identical = column.metric.of_identical();
         values.iter_mut().step_by(n + 1).for_each(|value| *value = identical);
         pairs.for_each(&column, |a, b, value| {
             let (a, b) = (a as usize, b as usize);

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Float32Array, RecordBatch, StringArray, UInt32Array};
-use arrow::datatypes::{DataType, Float32Type, Schema, UInt32Type};
+use arrow::datatypes::{DataType, Float32Type, Schema, SchemaRef, UInt32Type};
 use parquet::basic::Encoding;
 use parquet::file::properties::WriterPropertiesBuilder;
 use parquet::schema::types::ColumnPath;
 use pdl_prepare::proxies::Proxies;
+use pdl_store::memory::MemoryLimit;
 use pdl_store::safe_path::SafePath;
 use pdl_store::table::{self, column};
 use pdl_store::{StoreError, atomic, fault};
@@ -261,6 +262,31 @@ impl Pairs {
         Ok(())
     }
 
+    /// The pairs as they are stored: `a`, `b`, `case_a`, `case_b`, then the values in `column`, or
+    /// in all columns.
+    ///
+    /// # Errors
+    /// As [`Pairs::for_each`]; [`StoreError::Memory`] when they need more memory than is free.
+    pub fn read_arrow(
+        &self,
+        column: Option<&PairColumn>,
+    ) -> Result<(SchemaRef, Vec<RecordBatch>), StoreError> {
+        let limit = MemoryLimit::free();
+        let memory = limit.alone();
+        let own = column.map(PairColumn::name);
+        let columns: Option<Vec<&str>> =
+            own.as_ref().map(|own| ["a", "b", "case_a", "case_b", own.as_str()].to_vec());
+        let stored = || self.parameters.metrics.iter().map(|metric| metric.column());
+        let mut all = (Arc::new(schema(stored())), Vec::new());
+        for (_, path) in &self.parts {
+            require_columns(path, own.as_deref().as_slice())?;
+            let (schema, batches) = table::read_arrow(path, columns.as_deref(), &memory)?;
+            all.0 = schema;
+            all.1.extend(batches);
+        }
+        Ok(all)
+    }
+
     /// Hash of the keys of all part files: it identifies the inputs and parameters of the pairs.
     ///
     /// # Errors
@@ -291,14 +317,7 @@ pub(crate) fn read_part(
 ) -> Result<(), StoreError> {
     let problem =
         |e: &dyn std::fmt::Display| StoreError::Table { path: path.to_owned(), problem: e.to_string() };
-    let names = table::column_names(path)?;
-    if let Some(missing) = metrics.iter().find(|metric| !names.iter().any(|name| name == *metric)) {
-        return Err(problem(&format!(
-            "column {missing} is missing; there are {}. `pdl compare --metrics` adds metrics; those of single channels \
-             exist if cases have several",
-            names.iter().skip(4).map(String::as_str).collect::<Vec<_>>().join(", ")
-        )));
-    }
+    require_columns(path, metrics)?;
     let columns: Vec<&str> = ["a", "b"].into_iter().chain(metrics.iter().copied()).collect();
     let mut row = vec![0.0; metrics.len()];
     for batch in table::read_batches(path, &columns)? {
@@ -315,6 +334,21 @@ pub(crate) fn read_part(
         }
     }
     Ok(())
+}
+
+/// # Errors
+/// [`StoreError::Table`] with the metrics that there are, when one of `metrics` is missing.
+fn require_columns(path: &Path, metrics: &[&str]) -> Result<(), StoreError> {
+    let names = table::column_names(path)?;
+    let Some(missing) = metrics.iter().find(|metric| !names.iter().any(|name| name == *metric)) else {
+        return Ok(());
+    };
+    let there = names.iter().skip(4).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let problem = format!(
+        "column {missing} is missing; there are {there}. `pdl compare --metrics` adds metrics; those of single channels \
+         exist if cases have several"
+    );
+    Err(StoreError::Table { path: path.to_owned(), problem })
 }
 
 /// Removes part files that belong to no tile of this comparison.

@@ -11,7 +11,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchReader};
+use arrow::datatypes::SchemaRef;
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -120,6 +121,13 @@ pub(super) struct Batches {
     reader: Pages,
     rows: ParquetRecordBatchReader,
     ended: bool,
+}
+
+impl Batches {
+    /// The columns of every batch.
+    pub(super) fn schema(&self) -> SchemaRef {
+        self.rows.schema()
+    }
 }
 
 impl Iterator for Batches {

@@ -14,7 +14,7 @@ use pdl_curriculum::manifest::{self, Manifest};
 use pdl_findings::SkipReason;
 use pdl_report::cohort::{self, CohortSummary};
 use pdl_store::{json, regular_file};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::context::{Context, say_json};
 use crate::output::case_list;
@@ -46,27 +46,16 @@ impl Args {
 /// When a file of the curation folder cannot be read.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     let Args { out, cases: list, files } = args;
-    let cases = Cases::read(out)?;
-    let summary = cohort::summary(&cases, &pdl_prepare::failure::read(out)?, &[]);
-    let is_there = |name: &str| regular_file::is_there(&out.join(name));
-    let manifest = is_there(manifest::TABLE_FILE)?.then(|| Manifest::open(out)).transpose()?;
-    let audit: Option<Audit> =
-        is_there(audit::FILE)?.then(|| json::read(&out.join(audit::FILE))).transpose()?;
-    let files = if *files { Some(file_counts(out, &cases)?) } else { None };
+    let overview = Overview::read(out)?;
+    let files = if *files { Some(file_counts(out, &overview.cases)?) } else { None };
     if context.json {
-        let ranked = manifest.as_ref().map(|manifest| manifest.training().len());
-        let stages = manifest.as_ref().map(|manifest| &manifest.info.stages);
-        let leaks = audit.as_ref().map(|audit| audit.leaks);
-        let labels: Option<Vec<_>> =
-            audit.as_ref().and_then(|audit| audit.labels.as_ref()).map(|labels| labels.worst().collect());
-        let mut result = json!({ "out": out, "cohort": summary, "ranked": ranked, "stages": stages, "leaks": leaks,
-                "labels_to_review": labels });
+        let mut result = overview.json(out);
         if *list {
             let row = |row: &CaseRow| {
                 json!({ "case_id": row.case_id, "patient_id": row.patient_id, "split": row.split, "status": row.status,
                     "findings": row.findings })
             };
-            result["cases"] = cases.rows.iter().map(row).collect();
+            result["cases"] = overview.cases.rows.iter().map(row).collect();
         }
         if let Some(files) = &files {
             result["files"] = json!(files);
@@ -74,18 +63,63 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
         say_json(&result)?;
         return Ok(ExitStatus::Done);
     }
-    lines(&summary).iter().for_each(|line| say(line));
-    say(&curriculum_line(manifest.as_ref()));
-    match &audit {
-        Some(audit) => say(&format!("audit       {} between two splits", counted(audit.leaks, "pair"))),
-        None => say("audit       not done yet: pdl audit"),
-    }
-    audit.iter().filter_map(|audit| audit.labels.as_ref()).flat_map(label_lines).for_each(|line| say(&line));
+    overview.lines().iter().for_each(|line| say(line));
     if *list {
-        case_list::lines(&cases).iter().for_each(|line| say(line));
+        case_list::lines(&overview.cases).iter().for_each(|line| say(line));
     }
     files.iter().flat_map(file_lines).for_each(|line| say(&line));
     Ok(ExitStatus::Done)
+}
+
+/// The lines that `pdl summary` prints of the cohort in `out`.
+///
+/// # Errors
+/// When a file of the curation folder cannot be read.
+pub fn summary_lines(out: &Path) -> Result<Vec<String>> {
+    Ok(Overview::read(out)?.lines())
+}
+
+/// Where a cohort stands.
+struct Overview {
+    cases: Cases,
+    summary: CohortSummary,
+    manifest: Option<Manifest>,
+    audit: Option<Audit>,
+}
+
+impl Overview {
+    fn read(out: &Path) -> Result<Self> {
+        let cases = Cases::read(out)?;
+        let summary = cohort::summary(&cases, &pdl_prepare::failure::read(out)?, &[]);
+        let is_there = |name: &str| regular_file::is_there(&out.join(name));
+        let manifest = is_there(manifest::TABLE_FILE)?.then(|| Manifest::open(out)).transpose()?;
+        let audit = is_there(audit::FILE)?.then(|| json::read(&out.join(audit::FILE))).transpose()?;
+        Ok(Self { cases, summary, manifest, audit })
+    }
+
+    fn json(&self, out: &Path) -> Value {
+        let ranked = self.manifest.as_ref().map(|manifest| manifest.training().len());
+        let stages = self.manifest.as_ref().map(|manifest| &manifest.info.stages);
+        let leaks = self.audit.as_ref().map(|audit| audit.leaks);
+        let labels: Option<Vec<_>> = self.label_audit().map(|labels| labels.worst().collect());
+        json!({ "out": out, "cohort": self.summary, "ranked": ranked, "stages": stages, "leaks": leaks,
+                "labels_to_review": labels })
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let mut lines = cohort_lines(&self.summary);
+        lines.push(curriculum_line(self.manifest.as_ref()));
+        lines.push(match &self.audit {
+            Some(audit) => format!("audit       {} between two splits", counted(audit.leaks, "pair")),
+            None => "audit       not done yet: pdl audit".to_owned(),
+        });
+        lines.extend(self.label_audit().into_iter().flat_map(label_lines));
+        lines
+    }
+
+    fn label_audit(&self) -> Option<&LabelAudit> {
+        self.audit.as_ref()?.labels.as_ref()
+    }
 }
 
 /// How many labels differ from what similar cases lead one to expect, and the worst of them.
@@ -152,7 +186,7 @@ fn curriculum_line(manifest: Option<&Manifest>) -> String {
     )
 }
 
-fn lines(summary: &CohortSummary) -> Vec<String> {
+fn cohort_lines(summary: &CohortSummary) -> Vec<String> {
     let kinds: Vec<String> =
         summary.modalities.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
     let splits: Vec<String> = summary

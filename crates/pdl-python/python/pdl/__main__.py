@@ -1,0 +1,16 @@
+"""The command `pdl`."""
+
+import signal
+import sys
+
+from ._pdl import command
+
+
+def main() -> int:
+    """Run the command line; return the exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the program answers Ctrl-C itself, or is ended by it
+    return command(["pdl", *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

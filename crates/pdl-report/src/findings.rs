@@ -1,0 +1,89 @@
+//! The findings of all stages, one after the other.
+
+use std::path::Path;
+
+use pdl_cohort::cases::Cases;
+use pdl_curriculum::audit::{self, Audit};
+use pdl_curriculum::manifest::{self, Manifest};
+use pdl_findings::{Finding, Severity};
+use pdl_prepare::prepare::{self, Failure};
+use pdl_store::json;
+
+use crate::Result;
+
+/// A finding, with the stage that reports it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StageFinding {
+    /// "index", "prepare", "rank" or "audit".
+    pub stage: &'static str,
+    /// The case that it is about; none where it is about the cohort.
+    pub case_id: Option<String>,
+    /// Kebab-case identifier, such as "small-split"; "failed" of a case that could not be prepared.
+    pub code: &'static str,
+    /// What becomes of what it is about.
+    pub severity: Severity,
+    /// A sentence with the figures.
+    pub message: String,
+}
+
+impl StageFinding {
+    fn new(stage: &'static str, case_id: Option<&str>, finding: &Finding) -> Self {
+        Self {
+            stage,
+            case_id: case_id.map(str::to_owned),
+            code: finding.code.as_str(),
+            severity: finding.code.severity(),
+            message: finding.message.clone(),
+        }
+    }
+
+    fn of_failure(failure: &Failure) -> Self {
+        Self {
+            stage: "prepare",
+            case_id: Some(failure.case_id.clone()),
+            code: "failed",
+            severity: Severity::Rejection,
+            message: failure.message.clone(),
+        }
+    }
+}
+
+/// All findings in the order of the stages; `reported` are those of later stages about the cohort.
+pub fn stage_findings(
+    cases: &Cases,
+    failures: &[Failure],
+    reported: &[(&'static str, &[Finding])],
+) -> Vec<StageFinding> {
+    let of_cohort = cases.findings.iter().map(|finding| StageFinding::new("index", None, finding));
+    let of_cases = cases.rows.iter().flat_map(|row| {
+        row.findings.iter().map(|finding| StageFinding::new("index", Some(&row.case_id), finding))
+    });
+    let of_failures = failures.iter().map(StageFinding::of_failure);
+    let of_later = reported.iter().flat_map(|(stage, findings)| {
+        findings.iter().map(move |finding| StageFinding::new(stage, None, finding))
+    });
+    of_cohort.chain(of_cases).chain(of_failures).chain(of_later).collect()
+}
+
+/// The findings about the cohort of the stages that have run after `prepare`.
+pub(crate) fn reported<'a>(
+    manifest: Option<&'a Manifest>,
+    audit: Option<&'a Audit>,
+) -> Vec<(&'static str, &'a [Finding])> {
+    let ranking = manifest.map(|manifest| ("rank", manifest.info.ranking.findings.as_slice()));
+    let audit = audit.map(|audit| ("audit", audit.findings.as_slice()));
+    ranking.into_iter().chain(audit).collect()
+}
+
+/// Reads the findings of the stages that have run in the curation folder `out`.
+///
+/// # Errors
+/// [`crate::ReportError`] when a file of the folder cannot be read.
+pub fn read(out: &Path) -> Result<Vec<StageFinding>> {
+    let cases = Cases::read(out)?;
+    let manifest = out.join(manifest::TABLE_FILE).is_file().then(|| Manifest::open(out)).transpose()?;
+    let audit: Option<Audit> =
+        out.join(audit::FILE).is_file().then(|| json::read(&out.join(audit::FILE))).transpose()?;
+    let failures = prepare::read_failures(out)?;
+    Ok(stage_findings(&cases, &failures, &reported(manifest.as_ref(), audit.as_ref())))
+}
