@@ -306,10 +306,7 @@ fn a_file_of_as_many_volumes_as_dataset_json_names_channels_is_a_case_of_these()
     );
     let refused = &cases.rows[2].findings[0];
     assert_eq!(refused.code, Code::MissingChannel);
-    assert!(
-        refused.message.contains("has 3 volumes") && refused.message.contains("CT, PET"),
-        "{refused:?}"
-    );
+    assert!(refused.message.contains("has 3 volumes") && refused.message.contains("CT, PET"), "{refused:?}");
 
     let flags = ["--proxy-size", "16", "--val-share", "0", "--test-share", "0"];
     curate(&root, out.path(), &flags);

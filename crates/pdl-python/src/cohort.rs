@@ -10,7 +10,8 @@ use numpy::ndarray::{Array2, Array3};
 use numpy::{Element, PyArray, PyArray2, PyArray3};
 use pdl::preconditions::{CASES, MANIFEST, Made, PAIRED, PREPARED, check_case, check_curated};
 use pdl_curriculum::manifest::{Manifest, TABLE_FILE};
-use pdl_prepare::prepare::{self, PreparedRow, read_plan};
+use pdl_prepare::plan;
+use pdl_prepare::prepared_row::{self, PreparedRow};
 use pdl_prepare::proxies::Proxies;
 use pdl_report::findings::{self, StageFinding};
 use pdl_report::notebook;
@@ -183,7 +184,7 @@ impl Cohort {
     fn prepared_case(&self, py: Python<'_>, case: &str) -> PyResult<&PreparedRow> {
         let rows = self.prepared.get_or_try_init(py, || {
             self.checked(py, &[CASES, PREPARED], |out| {
-                let rows = prepare::read(out)?.into_iter();
+                let rows = prepared_row::read(out)?.into_iter();
                 Ok(rows.map(|row| (row.case_id.clone(), row)).collect::<HashMap<_, _>>())
             })
         })?;
@@ -199,7 +200,7 @@ impl Cohort {
 
     /// The number of a channel, by its name or its number from 0.
     fn channel(&self, row: &PreparedRow, channel: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let plan = read_plan(&self.out).map_err(raised)?;
+        let plan = plan::read(&self.out).map_err(raised)?;
         let further = plan.further_channels.iter().map(|channel| channel.name.as_str());
         let names: Vec<&str> = plan.first_channel.as_deref().into_iter().chain(further).collect();
         let number = match channel.extract::<usize>() {

@@ -6,8 +6,8 @@ use pdl_cohort::cases::Cases;
 use pdl_curriculum::audit::{self, Audit};
 use pdl_curriculum::manifest::{self, Manifest};
 use pdl_findings::{Finding, Severity};
-use pdl_prepare::prepare::{self, Failure};
-use pdl_store::json;
+use pdl_prepare::failure::{self, Failure};
+use pdl_store::{json, regular_file};
 
 use crate::Result;
 
@@ -81,9 +81,10 @@ pub(crate) fn reported<'a>(
 /// [`crate::ReportError`] when a file of the folder cannot be read.
 pub fn read(out: &Path) -> Result<Vec<StageFinding>> {
     let cases = Cases::read(out)?;
-    let manifest = out.join(manifest::TABLE_FILE).is_file().then(|| Manifest::open(out)).transpose()?;
+    let is_there = |name: &str| regular_file::is_there(&out.join(name));
+    let manifest = is_there(manifest::TABLE_FILE)?.then(|| Manifest::open(out)).transpose()?;
     let audit: Option<Audit> =
-        out.join(audit::FILE).is_file().then(|| json::read(&out.join(audit::FILE))).transpose()?;
-    let failures = prepare::read_failures(out)?;
+        is_there(audit::FILE)?.then(|| json::read(&out.join(audit::FILE))).transpose()?;
+    let failures = failure::read(out)?;
     Ok(stage_findings(&cases, &failures, &reported(manifest.as_ref(), audit.as_ref())))
 }

@@ -8,6 +8,7 @@ use pdl_cohort::cases::Cases;
 use pdl_curriculum::manifest::{self, Manifest};
 use pdl_store::printable::escaped_lines;
 use pdl_store::progress::Silent;
+use pdl_store::regular_file;
 
 use crate::Result;
 use crate::report::ComparedCases;
@@ -25,7 +26,8 @@ pub fn html(out: &Path, lines: &[String]) -> Result<String> {
     let mut html = format!("<pre>{}</pre>", text(&lines.join("\n")));
     let Some(compared) = ComparedCases::open(out)? else { return Ok(html) };
     let cases = Cases::read(out)?;
-    let manifest = out.join(manifest::TABLE_FILE).is_file().then(|| Manifest::open(out)).transpose()?;
+    let is_there = regular_file::is_there(&out.join(manifest::TABLE_FILE))?;
+    let manifest = is_there.then(|| Manifest::open(out)).transpose()?;
     let ranked = manifest.iter().flat_map(Manifest::training).map(|row| &row.case_id);
     let known = ranked.filter(|id| compared.ids.binary_search(id).is_ok()).take(SHOWN).cloned();
     let mut chosen: Vec<String> = known.collect();
