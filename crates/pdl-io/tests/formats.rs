@@ -131,7 +131,7 @@ fn vectors_are_told_from_frames() {
         read_image(&scratch.path().join(name)).map_err(|error| error.to_string())
     };
     assert!(read("vector", "a.nrrd").unwrap_err().contains("of the kind vector, 3 numbers each"));
-    assert!(read("list", "a.nrrd").unwrap_err().contains("it holds 3 frames"));
+    assert!(read("list", "a.nrrd").unwrap_err().contains("it has 3 frames"));
     for kind in ["vector", "list"] {
         let one = read(kind, "a.nrrd#1").unwrap();
         assert_eq!(one.volume.voxels, [f32::from(b'b'), f32::from(b'e')], "{kind}");
@@ -299,7 +299,7 @@ fn numbers_that_lie_side_by_side_are_volumes_of_their_own() {
             assert_eq!(image.voxels, [0, 3, 6, 9].map(|first| f32::from(first + component)), "{name}");
         }
         let whole = read_image(&path).unwrap_err().to_string();
-        assert!(whole.contains("it holds 3 frames"), "{whole}");
+        assert!(whole.contains("it has 3 frames"), "{whole}");
         assert!(read_image(&folder.path().join(format!("{name}#3"))).is_err());
     }
 }

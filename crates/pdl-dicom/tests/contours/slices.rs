@@ -32,7 +32,7 @@ fn contours_where_a_slice_is_missing_or_beyond_the_ends_land_on_no_other() {
     let told = findings(&mask);
     assert!(told[0].contains("no slice of the series are skipped: 5 of 9 "), "{told:?}");
     assert!(told[0].contains("(2 before the first, 1 between slices, 2 beyond the last)"), "{told:?}");
-    assert!(told.iter().any(|told| told.contains("lie up to 1.00 mm from the slices")), "{told:?}");
+    assert!(told.iter().any(|told| told.contains("contours are up to 1.00 mm from the slices")), "{told:?}");
     assert!(told.iter().any(|told| told.contains("no contour on 2 slices between")), "{told:?}");
     assert!(told.iter().any(|told| told.starts_with("contours-finer-than-slices: ")), "{told:?}");
 }

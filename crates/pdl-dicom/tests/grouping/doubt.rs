@@ -8,7 +8,10 @@ use crate::slice_files::{cine, each, refusal, shifted, slice, stack, volumes};
 #[test]
 fn shifted_phases_that_only_positions_show_are_refused_with_both_readings() {
     let slices = each(shifted(0.4), |_, slice| slice.with(tags::INSTANCE_NUMBER, VR::IS, ""));
-    refusal(&slices, &["12 slices", "one stack with alternating gaps", "2 even stacks", "0.40 mm"]);
+    refusal(
+        &slices,
+        &["12 slices", "one stack with alternating gaps", "2 interleaved even stacks", "0.40 mm"],
+    );
     // Half a step: only the mean intensity goes up and down.
     let slices = each(shifted(1.5), |_, slice| slice.with(tags::INSTANCE_NUMBER, VR::IS, ""));
     refusal(

@@ -233,7 +233,7 @@ fn stations_that_are_shifted_in_their_plane_are_two() {
         slice
     });
     assert_eq!(volumes(&slices), [tens(100, 5), tens(150, 5)]);
-    assert!(told(&slices, "split-series")[0].contains("which place in the plane tells apart"));
+    assert!(told(&slices, "split-series")[0].contains("distinguished by place in the plane"));
 }
 
 #[test]
