@@ -35,7 +35,9 @@ pub(crate) fn read(
         && components > 1
     {
         return Err(files.unsupported(format!(
-            "its voxels are of the kind {kind}, {components} numbers each, as those of a displacement field or of colours              are: pdl takes one number a voxel. Where they are channels, name one by its number from 0, as in FILE#0, or              with --frame"
+            "its voxels are of the kind {kind}, {components} numbers each, as those of a displacement field or of colours: \
+             expected one number per voxel. If they are channels, select one by its number from 0, as in FILE#0, or with \
+             --frame"
         )));
     }
     let (shape, frame) = one_volume(files, &header.axes, frame)?;

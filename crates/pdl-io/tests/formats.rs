@@ -289,7 +289,9 @@ fn numbers_that_lie_side_by_side_are_volumes_of_their_own() {
                 kinds: RGB-color domain domain domain\nspace directions: none (1,0,0) (0,1,0) (0,0,1)\n\
                 space origin: (0,0,0)\nencoding: raw\n\n";
     let memory = pdl_store::memory::MemoryLimit::new(1 << 20);
-    for (name, header) in [("a.mha", mha), ("a.nrrd", nrrd)] {
+    let cases =
+        [("a.mha", mha, "it has 3 frames"), ("a.nrrd", nrrd, "of the kind RGB-color, 3 numbers each")];
+    for (name, header, why) in cases {
         let path = folder.path().join(name);
         fs::write(&path, [header.as_bytes(), &(0..12).collect::<Vec<u8>>()].concat()).unwrap();
         assert_eq!(pdl_io::volumes_in(&path, &memory.alone()).unwrap(), 3, "{name}");
@@ -299,7 +301,7 @@ fn numbers_that_lie_side_by_side_are_volumes_of_their_own() {
             assert_eq!(image.voxels, [0, 3, 6, 9].map(|first| f32::from(first + component)), "{name}");
         }
         let whole = read_image(&path).unwrap_err().to_string();
-        assert!(whole.contains("it has 3 frames"), "{whole}");
+        assert!(whole.contains(why), "{whole}");
         assert!(read_image(&folder.path().join(format!("{name}#3"))).is_err());
     }
 }

@@ -36,7 +36,7 @@ impl Lack {
             }
             Self::Modes => {
                 "the file system keeps no modes (permissions): others with access to it can read files that are meant \
-                 only for you,                  such as sources.parquet with the paths of the cohort"
+                 only for you, such as sources.parquet with the paths of the cohort"
             }
         }
     }
