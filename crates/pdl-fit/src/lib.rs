@@ -11,17 +11,17 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`data`] | cases, patches, augmentation and the data loader |
-//! | [`model`] | U-Net, instance norm, weights, device and export |
-//! | [`optim`] | loss, learning-rate schedule, optimiser and EMA |
-//! | [`plan`] | settings, and the plan and curriculum schedule derived from them |
-//! | [`train`] | training loop, fine-tuning, extension, checkpoints, history and early stopping |
-//! | [`inference`] | sliding window, resampling, prediction and domain-shift warnings |
-//! | [`metrics`] | Dice, surface distances and evaluation of a split |
-//! | [`experiment`] | run records, series of runs, tuning, cross-validation, comparisons |
+//! | `data` | cases, patches, augmentation and the data loader |
+//! | `model` | U-Net, instance norm, weights, device and export |
+//! | `optim` | loss, learning-rate schedule, optimiser and EMA |
+//! | `plan` | settings, and the plan and curriculum schedule derived from them |
+//! | `train` | training loop, fine-tuning, extension, checkpoints, history and early stopping |
+//! | `inference` | sliding window, resampling, prediction and domain-shift warnings |
+//! | `metrics` | Dice, surface distances and evaluation of a split |
+//! | `experiment` | run records, series of runs, tuning, cross-validation, comparisons |
 //!
 //! The learning rate of a step is computed in `optim/lr_schedule.rs` (`Rates::at`) from what
-//! `plan/run_plan.rs` (`rates`) derives from the [`plan::Settings`].
+//! `plan/run_plan.rs` (`rates`) derives from the `Settings`.
 
 mod cli;
 mod data;
