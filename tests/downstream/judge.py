@@ -10,18 +10,18 @@ that its people would give, and raises `Wrong` where an outcome is not right.
 """
 
 import inspect
-import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))  # outcomes.py
 sys.path.insert(0, str(HERE.parent / "layouts"))  # trees.py, what makes the volumes
 
 import channels  # noqa: E402
 import labels  # noqa: E402
 import layouts  # noqa: E402
+import outcomes  # noqa: E402
 import prediction  # noqa: E402
 import splits  # noqa: E402
 from user import User, Wrong  # noqa: E402
@@ -46,22 +46,8 @@ def outcome(pdl, fit, situation):
 def main():
     pdl, fit, *chosen = sys.argv[1:]
     known = situations()
-    lines, wrong = [], 0
-    for name in chosen or known:
-        try:
-            lines.append(f"{name}\t{outcome(Path(pdl).resolve(), Path(fit).resolve(), known[name])}")
-        except (Wrong, subprocess.TimeoutExpired) as fault:
-            wrong += 1
-            lines.append(f"{name}\twrong: {fault}")
-        print(lines[-1].replace("\t", "  "), flush=True)
-    table, text = HERE / "outcomes.tsv", "\n".join(lines) + "\n"
-    if not chosen and os.environ.get("PDL_UPDATE_OUTCOMES"):
-        table.write_text(text)
-    differ = not chosen and not wrong and table.read_text() != text
-    if differ:
-        print(f"the outcomes are not those of {table.name}", file=sys.stderr)
-    print(f"{len(lines) - wrong} passed, {wrong} failed")
-    sys.exit(bool(wrong or differ))
+    judged = lambda name: outcome(Path(pdl).resolve(), Path(fit).resolve(), known[name])  # noqa: E731
+    outcomes.hold(HERE / "outcomes.tsv", chosen or known, judged, whole=not chosen)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,10 @@ import nibabel as nib
 import numpy as np
 import pyarrow.parquet as pq
 
+from outcomes import Wrong
+
 QUICK = ["--no-report", "--metrics", "ssim"]
 SMALL = ["--batch", "2", "--patch", "32,32", "--width", "8", "--depth", "2", "--no-report"]
-
-
-class Wrong(Exception):
-    """What is wrong with the outcome of a situation."""
 
 
 def expect(what, right, found):

@@ -26,11 +26,12 @@ import numpy as np
 import pyarrow.parquet as pq
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+import outcomes  # noqa: E402
+from outcomes import Wrong  # noqa: E402
+
 EXIT_CODES = (0, 1, 3)  # done, no case is usable, cases rejected
-
-
-class Wrong(Exception):
-    """What is wrong with the outcome of a case."""
 
 
 def canonical(volume_xyz, affine):
@@ -143,22 +144,8 @@ def outcome(pdl, name, case):
 def main():
     pdl, *chosen = sys.argv[1:]
     cases = tomllib.loads((HERE / "cases.toml").read_text())
-    lines, wrong = [], 0
-    for name in chosen or cases:
-        try:
-            lines.append(f"{name}\t{outcome(Path(pdl).resolve(), name, cases[name])}")
-        except (Wrong, subprocess.TimeoutExpired) as fault:
-            wrong += 1
-            lines.append(f"{name}\twrong: {fault}")
-        print(lines[-1].replace("\t", "  "), flush=True)
-    table, text = HERE / "outcomes.tsv", "\n".join(lines) + "\n"
-    if not chosen and os.environ.get("PDL_UPDATE_OUTCOMES"):
-        table.write_text(text)
-    differ = not chosen and not wrong and table.read_text() != text
-    if differ:
-        print(f"the outcomes are not those of {table.name}", file=sys.stderr)
-    print(f"{len(lines) - wrong} passed, {wrong} failed")
-    sys.exit(bool(wrong or differ))
+    judged = lambda name: outcome(Path(pdl).resolve(), name, cases[name])  # noqa: E731
+    outcomes.hold(HERE / "outcomes.tsv", chosen or cases, judged, whole=not chosen)
 
 
 if __name__ == "__main__":

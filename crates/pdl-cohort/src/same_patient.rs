@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use pdl_store::printable::{cell, from_cell};
+use pdl_store::safe_path::SafePath;
 use pdl_store::{StoreError, atomic, fault, regular_file};
 use serde::{Deserialize, Serialize};
 
@@ -138,12 +139,7 @@ impl SamePatient {
     pub fn write(&self, out: &Path) -> Result<(), StoreError> {
         let path = out.join(FILE);
         if self.is_empty() {
-            return match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    Err(StoreError::io("remove the file", &path)(error))
-                }
-                _ => Ok(()),
-            };
+            return atomic::remove(&SafePath::from(&path));
         }
         let failed = |error: csv::Error| StoreError::io("write the table", &path)(error.into());
         let mut table = csv::Writer::from_writer(Vec::new());

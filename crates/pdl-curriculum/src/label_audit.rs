@@ -57,8 +57,9 @@ impl LabelAudit {
         let worst = self.worst().find(|own| own.decision.is_none())?;
         let open = self.worst().filter(|own| own.decision.is_none()).count();
         let name = worst.name.as_ref().map_or(String::new(), |name| format!(" ({name})"));
+        let verb = if open == 1 { "differs" } else { "differ" };
         let message = format!(
-            "{} differ from what similar cases lead one to expect; the worst is label {}{name} of {} ({}), {REVIEW_FILE} lists them",
+            "{} {verb} from what similar cases lead one to expect; the worst is label {}{name} of {} ({}), {REVIEW_FILE} lists them",
             plural::counted(open, "label"),
             worst.label,
             worst.case_id,

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use pdl_store::printable::{cell, from_cell};
-use pdl_store::{StoreError, atomic, regular_file};
+use pdl_store::safe_path::SafePath;
+use pdl_store::{StoreError, atomic, fault, regular_file};
 use serde::{Deserialize, Serialize};
 
 use crate::CurriculumError;
@@ -47,11 +48,15 @@ impl Reviews {
         if !regular_file::is_there(&path)? {
             return Ok(Self::default());
         }
-        let file = regular_file::open(&path).map_err(|error| problem(error.to_string()))?;
+        let in_table = |error: csv::Error| match fault::machine_error(&error) {
+            Some(source) => StoreError::io("read the table", &path)(source).into(),
+            None => problem(error.to_string()),
+        };
+        let file = regular_file::open(&path).map_err(|error| in_table(error.into()))?;
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
         let mut decided = BTreeMap::new();
         for row in reader.deserialize() {
-            let row: ReviewRow = row.map_err(|error| problem(error.to_string()))?;
+            let row: ReviewRow = row.map_err(in_table)?;
             let case = from_cell(&row.case_id).to_owned();
             let decision = match row.right.to_lowercase().as_str() {
                 "" => continue,
@@ -90,12 +95,7 @@ pub(super) fn write<'a>(
     let listed: Vec<&LabelAgreement> =
         labels.iter().filter(|own| own.flagged || own.decision.is_some()).collect();
     if listed.is_empty() {
-        return match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(StoreError::io("remove the file", &path)(error))
-            }
-            _ => Ok(()),
-        };
+        return atomic::remove(&SafePath::from(&path));
     }
     let failed = |error: csv::Error| StoreError::io("write the table", &path)(error.into());
     let mut table = csv::Writer::from_writer(Vec::new());

@@ -136,9 +136,9 @@ fn digit(c: char) -> Option<char> {
     char::from_digit(code - zero, 10)
 }
 
-/// Of two vowels that are one in another spelling the first: `ä` is written ae and a, `å` aa, `ß`
-/// ss and s. Both sides of a comparison are changed, so that all spellings are equal. Letters of
-/// different words are not joined.
+/// Joins two vowels that are one letter in another spelling: `ä` is written ae and a, `å` aa,
+/// `ß` ss and s. Both sides of a comparison are changed, so that all spellings are equal. Letters
+/// of different words are not joined.
 fn joined_vowels(folded: &[Folded]) -> Vec<Folded> {
     let mut joined: Vec<Folded> = Vec::with_capacity(folded.len());
     for here in folded {
