@@ -81,7 +81,7 @@ class User:
         self.cohort, self.out = folder / "cohort", folder / "out"
         self.cohort.mkdir()
         self.said = ""  # by the last `pdl curate`
-        self.environment = {**os.environ, "XDG_CONFIG_HOME": str(folder)}
+        self.environment = {**os.environ, "XDG_CONFIG_HOME": str(folder), "OMP_WAIT_POLICY": "passive"}
 
     def run(self, *words, codes=(0,)):
         """The outputs of a command, stdout and stderr, which may end with one of `codes`."""

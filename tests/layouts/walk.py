@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Go the way of a user through each layout of trees.py: init, curate, train (30 steps), predict, evaluate.
 
-usage: walk.py PDL PDL_FIT [--only NAME,NAME]     without --only all layouts; where outcomes.tsv is there, outcomes must be
-                                                  those in it (PDL_UPDATE_OUTCOMES=1 writes that file anew)
+usage: walk.py PDL PDL_FIT [--only NAME,NAME]     without --only all layouts; outcomes must be those of
+                                                  outcomes.tsv (PDL_UPDATE_OUTCOMES=1 writes that file anew)
 
 What `pdl init` leaves is used as it stands: `pdl curate` gets the cohort that init names, and no flags but those that make it
 quick. An outcome is wrong where cases, patients, labels, splits or channels are not those of the layout, or a step fails.
@@ -21,15 +21,16 @@ import nibabel as nib
 import numpy as np
 import pyarrow.parquet as pq
 
-import trees
-
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+import outcomes  # noqa: E402
+import trees  # noqa: E402
+from outcomes import Wrong  # noqa: E402
+
 QUICK = ["--no-report", "--metrics", "ssim"]
-STEPS = ["--steps", "30", "--batch", "2", "--patch", "32,32", "--width", "8", "--depth", "2", "--no-report", "--name", "walk"]
-
-
-class Wrong(Exception):
-    """What is wrong with the outcome of a layout."""
+STEPS = ["--steps", "30", "--batch", "2", "--patch", "32,32", "--width", "8", "--depth", "2", "--threads", "1"]
+NAMED = ["--no-report", "--name", "walk"]
 
 
 def run(*words, codes=(0,)):
@@ -110,14 +111,13 @@ def of_case(out, image):
 
 def outcome(pdl, fit, layout):
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["XDG_CONFIG_HOME"] = folder
         root, out = Path(folder) / "cohort", Path(folder) / "out"
         expected = trees.make(layout, root)
         cohort = root / expected.get("cohort", "")
         made = json.loads(run(pdl, "init", cohort, "--out", out, "--json"))
         run(pdl, "curate", made["cohort"], "--out", out, *QUICK)
         told = f"{made['layout']}: {curated(expected, out)}"
-        run(fit, "train", out, *STEPS)
+        run(fit, "train", out, *STEPS, *NAMED)
         images = of_case(out, root / expected["image"])
         run(fit, "predict", out / "runs" / "walk", *images, "--out", Path(folder) / "predicted")
         predicted = list((Path(folder) / "predicted").glob("*.nii.gz"))
@@ -136,23 +136,11 @@ def main():
     layouts = [layout for layout in trees.LAYOUTS if not chosen or layout.__name__ in chosen]
     if len(layouts) < len(chosen):
         parser.error(f"--only: the layouts are {', '.join(layout.__name__ for layout in trees.LAYOUTS)}")
-    lines, wrong = [], 0
-    for layout in layouts:
-        try:
-            lines.append(f"{layout.__name__}\t{outcome(args.pdl.resolve(), args.fit.resolve(), layout)}")
-        except (Wrong, subprocess.TimeoutExpired) as fault:
-            wrong += 1
-            lines.append(f"{layout.__name__}\twrong: {fault}")
-        print(lines[-1].replace("\t", "  "), flush=True)
-    table = HERE / "outcomes.tsv"
-    if not chosen and os.environ.get("PDL_UPDATE_OUTCOMES"):
-        table.write_text("\n".join(lines) + "\n")
-    known = table.read_text().splitlines() if table.exists() else lines
-    differ = [line for line in lines if line not in known and "\twrong: " not in line]
-    for line in differ:
-        print(f"not as in {table.name}: {line.split(chr(9))[0]}", file=sys.stderr)
-    print(f"{len(lines) - wrong} passed, {wrong} failed")
-    sys.exit(bool(wrong or differ))
+    known = {layout.__name__: layout for layout in layouts}
+    judged = lambda name: outcome(args.pdl.resolve(), args.fit.resolve(), known[name])  # noqa: E731
+    with tempfile.TemporaryDirectory() as configuration:
+        os.environ["XDG_CONFIG_HOME"] = configuration
+        outcomes.hold(HERE / "outcomes.tsv", known, judged, whole=not chosen)
 
 
 if __name__ == "__main__":
