@@ -114,7 +114,7 @@ impl Stated {
 /// otherwise. Returns the rule that was used, and the cohort's findings.
 ///
 /// # Errors
-/// [`CohortError::Option`] when the table names an unknown label.
+/// [`CohortError::Annotated`] when the table names an unknown label.
 pub(crate) fn annotate(
     rows: &mut [CaseRow],
     layout: &Layout,
@@ -176,7 +176,7 @@ fn take_negative(row: &mut CaseRow, looked_for: &BTreeSet<u16>) {
 fn stated(layout: &Layout) -> Result<Vec<Option<Stated>>, CohortError> {
     let of_case = |found: &DiscoveredCase| {
         let parsed = found.annotated.as_deref().map(|text| Stated::parse(text, &layout.label_names));
-        let wrong = |problem| CohortError::Option(format!("case {}: {problem}", found.case_id));
+        let wrong = |problem| CohortError::Annotated { case: found.case_id.clone(), problem };
         parsed.transpose().map_err(wrong)
     };
     layout.cases.iter().map(of_case).collect()

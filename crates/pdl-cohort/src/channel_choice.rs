@@ -7,6 +7,7 @@ use wildmatch::WildMatchPattern;
 
 use crate::CohortError;
 use crate::attributes::Modality;
+use crate::invalid_option::InvalidOption;
 
 /// `*` for anything, `?` for one character; upper and lower case are one.
 type Pattern = WildMatchPattern<'*', '?'>;
@@ -23,14 +24,14 @@ impl ChannelChoice {
     /// Those that `texts` ask for, as NAME or NAME=PATTERN; none where these are empty.
     ///
     /// # Errors
-    /// [`CohortError::Option`] when there is one alone, one twice, or one that is none.
+    /// [`CohortError::InvalidOption`] when there is one alone, one twice, or one that is none.
     pub(crate) fn all(texts: &[String]) -> Result<Vec<Self>, CohortError> {
         let choices: Vec<Self> = texts.iter().map(|text| Self::of(text)).collect::<Result<_, _>>()?;
         let distinct: BTreeSet<String> = choices.iter().map(|choice| choice.name.to_lowercase()).collect();
         if choices.len() == 1 || distinct.len() < choices.len() {
-            let problem = "--channels: expected two or more, each once, the labelled one first, as in CT,PT; --channel takes \
-                           one alone";
-            return Err(CohortError::Option(problem.to_owned()));
+            let problem = "expected two or more, each once, the labelled one first, as in CT,PT; --channel takes one \
+                           alone";
+            return Err(InvalidOption::new("channels", problem).into());
         }
         Ok(choices)
     }
@@ -41,8 +42,8 @@ impl ChannelChoice {
             None => (text.trim(), None),
         };
         if name.is_empty() || pattern.is_some_and(str::is_empty) {
-            let problem = format!("--channels: expected NAME or NAME=PATTERN, found {text:?}");
-            return Err(CohortError::Option(problem));
+            let problem = format!("expected NAME or NAME=PATTERN, found {text:?}");
+            return Err(InvalidOption::new("channels", problem).into());
         }
         let pattern = pattern.map(WildMatchPattern::new_case_insensitive);
         Ok(Self { name: name.to_owned(), pattern })

@@ -13,6 +13,7 @@ use crate::CohortError;
 use crate::attributes::Modality;
 use crate::channel_choice::ChannelChoice;
 use crate::discover::{DiscoveredCase, Layout, split_channel};
+use crate::invalid_option::InvalidOption;
 
 /// Maximum length of a channel's name in files and columns, in characters.
 const LONGEST_NAME: usize = 40;
@@ -118,15 +119,13 @@ impl Layout {
     /// files bear their names.
     ///
     /// # Errors
-    /// [`CohortError::NoChannel`] when there is no channel of a name, and [`CohortError::Option`]
+    /// [`CohortError::NoChannel`] when there is no channel of a name, and [`CohortError::InvalidOption`]
     /// when one has a pattern, which is for DICOM.
     pub(crate) fn choose_channels(&mut self, choices: &[ChannelChoice]) -> Result<Vec<u32>, CohortError> {
         if let Some(choice) = choices.iter().find(|choice| choice.pattern.is_some()) {
-            let problem = format!(
-                "--channels {}=...: patterns are for series of a DICOM cohort; channels of files go by their names",
-                choice.name
-            );
-            return Err(CohortError::Option(problem));
+            let problem = "patterns are for series of a DICOM cohort; channels of files go by their names";
+            let value = format!("{}=...", choice.name);
+            return Err(InvalidOption::with_value("channels", value, problem).into());
         }
         let numbers: Vec<u32> =
             choices.iter().map(|choice| self.channel_number(&choice.name)).collect::<Result<_, _>>()?;

@@ -12,6 +12,7 @@ use crate::CohortError;
 use crate::channel_choice::ChannelChoice;
 use crate::discover::DiscoveredCase;
 use crate::import::Volumes;
+use crate::invalid_option::InvalidOption;
 use crate::parameters::IndexParameters;
 
 /// For series, by their numbers, those of the further channels, in order.
@@ -31,7 +32,7 @@ impl DicomChannels {
     /// From the parameters.
     ///
     /// # Errors
-    /// [`CohortError::Option`] when they name no series, and [`StoreError::Machine`] when the
+    /// [`CohortError::InvalidOption`] when they name no series, and [`StoreError::Machine`] when the
     /// machine keeps a header from being read.
     pub(crate) fn new(parameters: &IndexParameters, series: &[Series]) -> Result<Self, CohortError> {
         let choices = ChannelChoice::all(&parameters.channels)?;
@@ -49,11 +50,11 @@ impl DicomChannels {
             choices.iter().find(|choice| choice.pattern.is_none() && choice.modality().is_none())
         {
             let problem = format!(
-                "--channels {0}: of DICOM series a channel is a modality (CT, MR, PT), or NAME=PATTERN with what their \
+                "of DICOM series a channel is a modality (CT, MR, PT), or NAME=PATTERN with what their \
                  SeriesDescription or ProtocolName holds, as in {0}=*{0}*",
                 choice.name
             );
-            return Err(CohortError::Option(problem));
+            return Err(InvalidOption::with_value("channels", &choice.name, problem).into());
         }
         let series = choices.iter().map(of_choice).collect();
         Ok(Self { choices, series })

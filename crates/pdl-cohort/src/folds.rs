@@ -11,6 +11,7 @@ use crate::CohortError;
 use crate::attributes::Split;
 use crate::case_row::CaseRow;
 use crate::cases::Cases;
+use crate::invalid_option::InvalidOption;
 use crate::patient_groups::{self, PatientGroup};
 use crate::strata::{self, Strata};
 
@@ -68,7 +69,7 @@ pub struct AppliedFold {
 /// is one group, in the order of their names.
 ///
 /// # Errors
-/// [`CohortError::Option`] if there is no such fold or column, or fewer patients or groups than
+/// [`CohortError::InvalidOption`] if there is no such fold or column, or fewer patients or groups than
 /// folds.
 pub fn apply<'a>(
     cases: &mut Cases,
@@ -80,11 +81,8 @@ pub fn apply<'a>(
         None => divide(cases, fold.folds)?,
     };
     if fold.fold >= fold.folds {
-        let last = fold.folds - 1;
-        return Err(CohortError::Option(format!(
-            "--fold {}: folds are numbered from 0 to {last}",
-            fold.fold
-        )));
+        let problem = format!("folds are numbered from 0 to {}", fold.folds - 1);
+        return Err(InvalidOption::with_value("fold", fold.fold, problem).into());
     }
     for row in cases.rows.iter_mut().filter(|row| row.is_usable() && row.split != Split::Test) {
         let own = folds.get(&row.patient_id) == Some(&(fold.fold as usize));
@@ -96,7 +94,7 @@ pub fn apply<'a>(
 /// The number of groups by a column among the cases that folds divide.
 ///
 /// # Errors
-/// [`CohortError::Option`] if there is no such column.
+/// [`CohortError::InvalidOption`] if there is no such column.
 pub fn group_count(cases: &Cases, column: &str) -> Result<u32, CohortError> {
     Ok(patient_groups::groups(&divided(cases), column)?.len() as u32)
 }
@@ -115,10 +113,11 @@ fn divide_groups(
     let groups = patient_groups::groups(&divided(cases), column)?;
     let folds = fold.folds as usize;
     if folds < 2 || folds > groups.len() {
-        return Err(CohortError::Option(format!(
-            "--folds {folds}: there are {} groups by {column} outside the test split, and 2 folds at least",
+        let problem = format!(
+            "there are {} groups by {column} outside the test split, and 2 folds at least",
             groups.len()
-        )));
+        );
+        return Err(InvalidOption::with_value("folds", folds, problem).into());
     }
     let dealt = patient_groups::deal(&groups, folds, cases.parameters.split_seed);
     let mut of_patient = BTreeMap::new();
@@ -157,10 +156,9 @@ fn divide(cases: &Cases, folds: u32) -> Result<(BTreeMap<String, usize>, Applied
     let of_patient = strata::of_patients(&rows, &cases.parameters.stratify)?;
     let folds = folds as usize;
     if folds < 2 || folds > of_patient.len() {
-        return Err(CohortError::Option(format!(
-            "--folds {folds}: there are {} patients outside the test split, and 2 folds at least",
-            of_patient.len()
-        )));
+        let problem =
+            format!("there are {} patients outside the test split, and 2 folds at least", of_patient.len());
+        return Err(InvalidOption::with_value("folds", folds, problem).into());
     }
     let patients = strata::in_turn("fold 1", cases.parameters.split_seed, of_patient.keys().copied());
     let strata: Vec<&Strata> = patients.iter().map(|patient| &of_patient[patient]).collect();

@@ -33,6 +33,7 @@ use crate::extra_columns;
 use crate::file_source::{FileLabels, Named};
 use crate::hidden_texts;
 use crate::import::{self, VolumeSource};
+use crate::invalid_option::InvalidOption;
 use crate::known_cases::{self, Earlier, Recognised};
 use crate::label_rules::LabelRules;
 use crate::parameters::IndexParameters;
@@ -136,8 +137,8 @@ fn index_openly(
     let round_labels = parameters.rounded_within(!layout.dicom_files.is_empty())?;
     let of_dataset = regions::of_dataset(&layout.regions, &parameters.regions, rules.as_ref())?;
     if !parameters.structures_only.is_empty() && segments.is_empty() && layout.dicom_files.is_empty() {
-        let problem = "--structures-only: no label file of this cohort names its structures";
-        return Err(CohortError::Option(problem.to_owned()));
+        let problem = "no label file of this cohort names its structures";
+        return Err(InvalidOption::new("structures-only", problem).into());
     }
     let segments = match segments.is_empty() {
         true => None,
@@ -271,7 +272,7 @@ fn index_openly(
 
 fn orientation_of(parameters: &IndexParameters) -> Result<Option<Orientation>, CohortError> {
     let parsed = parameters.orientation.as_deref().map(str::parse::<Orientation>).transpose();
-    parsed.map_err(|error| CohortError::Option(format!("--orientation: {error}")))
+    Ok(parsed.map_err(|error| InvalidOption::new("orientation", error.to_string()))?)
 }
 
 /// How the cases are named; `None` for a cohort that names its cases by files and keeps these
@@ -284,22 +285,20 @@ fn naming(
 ) -> Result<Option<Naming>, CohortError> {
     let dicom = !layout.dicom_files.is_empty();
     if parameters.keep_ids && parameters.pseudonyms {
-        return Err(CohortError::Option("--keep-ids and --pseudonyms contradict each other".to_owned()));
+        return Err(InvalidOption::new("keep-ids", "contradicts --pseudonyms").into());
     }
     if dicom && parameters.resample_labels {
-        let problem = "--resample-labels: it is for cohorts of files; structure sets are drawn on their images' grids, and \
-                       segmentations on other grids are rejected";
-        return Err(CohortError::Option(problem.to_owned()));
+        let problem = "it is for cohorts of files; structure sets are drawn on their images' grids, and segmentations on \
+                       other grids are rejected";
+        return Err(InvalidOption::new("resample-labels", problem).into());
     }
     if dicom && parameters.copy_affine {
-        let problem =
-            "--copy-affine: it is for cohorts of files; DICOM states where structures and segments lie";
-        return Err(CohortError::Option(problem.to_owned()));
+        let problem = "it is for cohorts of files; DICOM states where structures and segments lie";
+        return Err(InvalidOption::new("copy-affine", problem).into());
     }
     let pseudonyms = parameters.pseudonyms || layout.is_of_dicom() && !parameters.keep_ids;
     if parameters.mapping.is_some() && !pseudonyms {
-        let problem = "--mapping: these cases have no pseudonyms; use --pseudonyms".to_owned();
-        return Err(CohortError::Option(problem));
+        return Err(InvalidOption::new("mapping", "these cases have no pseudonyms; use --pseudonyms").into());
     }
     if let Some(mapping) = &parameters.mapping {
         check_outside(out, mapping, "the table of who is who (--mapping)")?;
@@ -379,8 +378,8 @@ fn ignored_label(layout: &mut Layout, parameters: &IndexParameters) -> Result<Op
     };
     let stated = |text: &String| {
         let value = text.parse().ok().or_else(|| of_name(text)).filter(|value| *value > 0);
-        let problem = format!("--ignore {text}: expected the value of a label from 1, or the name of one");
-        value.ok_or(CohortError::Option(problem))
+        let problem = "expected the value of a label from 1, or the name of one";
+        value.ok_or_else(|| InvalidOption::with_value("ignore", text, problem))
     };
     let Some(value) = parameters.ignore.as_ref().map(stated).transpose()?.or_else(|| of_name(IGNORE)) else {
         return Ok(None);

@@ -21,7 +21,7 @@ impl LabelRules {
     /// names; `None` without rules.
     ///
     /// # Errors
-    /// [`CohortError::Option`] if a rule is invalid.
+    /// [`CohortError::InvalidOption`] if a rule is invalid.
     pub(crate) fn new(
         rules: &[String],
         names: &BTreeMap<u16, String>,

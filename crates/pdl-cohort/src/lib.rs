@@ -48,6 +48,7 @@ mod hidden_error;
 mod hidden_texts;
 mod import;
 pub mod index;
+pub mod invalid_option;
 mod known_cases;
 mod label_rules;
 mod odd_files;
@@ -79,6 +80,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use pdl_store::StoreError;
+
+use crate::invalid_option::InvalidOption;
 
 /// The text of `pdl help privacy`: which data of a patient is stored, and where.
 ///
@@ -300,9 +303,37 @@ pub enum CohortError {
     /// Regions that contradict themselves or the cohort.
     #[error(transparent)]
     Regions(#[from] regions::RegionError),
-    /// An option has an invalid value.
-    #[error("{0}")]
-    Option(String),
+    /// An option has an invalid value, or contradicts another.
+    #[error(transparent)]
+    InvalidOption(#[from] InvalidOption),
+    /// Names of labels that contradict each other, or what they name.
+    #[error("[labels]{}{value}: {problem}", if value.is_empty() { "" } else { " " })]
+    LabelNames {
+        /// The entry as in `pdl.toml`; empty if the problem says it.
+        value: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A cell `labels_annotated` that names no label.
+    #[error("case {case}: {problem}")]
+    Annotated {
+        /// The case.
+        case: String,
+        /// What is wrong with the cell.
+        problem: String,
+    },
+    /// There is no folder for the key of the pseudonyms.
+    #[error("no configuration folder is known for the key of the pseudonyms: use --pseudonym-key")]
+    NoKeyFolder,
+    /// The file of the key of the pseudonyms holds something else.
+    #[error("the key of the pseudonyms is not 64 hexadecimal digits: {}", path.display())]
+    NotAKey {
+        /// The file.
+        path: PathBuf,
+    },
+    /// No key for pseudonyms can be drawn.
+    #[error("the system returns no random numbers ({0})")]
+    NoRandomNumbers(getrandom::Error),
     /// A file could not be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),

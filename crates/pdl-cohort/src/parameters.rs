@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::annotation_rule::AnnotationRule;
 use crate::attributes::{Modality, PetUnits};
+use crate::invalid_option::InvalidOption;
 use crate::{CohortError, case_row};
 
 /// Columns of a cohort's table with a fixed meaning.
@@ -226,7 +227,7 @@ impl IndexParameters {
     /// `annotated` that are not columns of `cases.parquet` anyway.
     ///
     /// # Errors
-    /// [`CohortError::Option`] if the name of one is reserved, or it cannot stratify.
+    /// [`CohortError::InvalidOption`] if the name of one is reserved, or it cannot stratify.
     pub fn carried(&self) -> Result<BTreeSet<String>, CohortError> {
         let schema = case_row::schema();
         let own = |column: &String| schema.field_with_name(column).is_ok();
@@ -234,11 +235,11 @@ impl IndexParameters {
         if let Some(column) = self.carry.iter().find(taken) {
             let problem =
                 "cases.parquet has a column of this name, or the cohort's table a fixed meaning for it";
-            return Err(CohortError::Option(format!("--carry {column}: {problem}")));
+            return Err(InvalidOption::with_value("carry", column, problem).into());
         }
         if let Some(column) = self.stratify.iter().find(|column| PATIENTS_OWN.contains(&column.as_str())) {
             let problem = "no split can be stratified by what differs from patient to patient, or by itself";
-            return Err(CohortError::Option(format!("--stratify {column}: {problem}")));
+            return Err(InvalidOption::with_value("stratify", column, problem).into());
         }
         self.check_groups()?;
         let groups = self.annotated.as_ref().and_then(AnnotationRule::column).map(str::to_owned);
@@ -249,7 +250,7 @@ impl IndexParameters {
 
 impl IndexParameters {
     /// # Errors
-    /// [`CohortError::Option`] if the column cannot group patients, or strata are requested, too.
+    /// [`CohortError::InvalidOption`] if the column cannot group patients, or strata are requested, too.
     fn check_groups(&self) -> Result<(), CohortError> {
         let Some(column) = &self.group_by else { return Ok(()) };
         let problem = if PATIENTS_OWN.contains(&column.as_str()) {
@@ -259,7 +260,7 @@ impl IndexParameters {
         } else {
             return Ok(());
         };
-        Err(CohortError::Option(format!("--group-by {column}: {problem}")))
+        Err(InvalidOption::with_value("group-by", column, problem).into())
     }
 
     /// The value of the label to ignore, once the cohort is indexed.
@@ -271,12 +272,12 @@ impl IndexParameters {
     pub(crate) fn rounded_within(&self, dicom: bool) -> Result<Option<f32>, CohortError> {
         let Some(distance) = self.round_labels else { return Ok(None) };
         if dicom {
-            let problem = "--round-labels: it is for label maps in files; DICOM has whole numbers";
-            return Err(CohortError::Option(problem.to_owned()));
+            let problem = "it is for label maps in files; DICOM has whole numbers";
+            return Err(InvalidOption::new("round-labels", problem).into());
         }
         if !(0.0..=0.5).contains(&distance) {
-            let problem = format!("--round-labels: expected a distance from 0 to 0.5, found {distance}");
-            return Err(CohortError::Option(problem));
+            let problem = "expected a distance from 0 to 0.5";
+            return Err(InvalidOption::with_value("round-labels", distance, problem).into());
         }
         Ok(Some(distance as f32))
     }
@@ -285,22 +286,24 @@ impl IndexParameters {
     pub(crate) fn check_label_names(&self, dicom: bool) -> Result<(), CohortError> {
         let names = &self.label_names;
         if dicom && !names.is_empty() {
-            let problem = "[labels]: the labels of a DICOM cohort are named by its structures; `structures` chooses \
-                           and renames them";
-            return Err(CohortError::Option(problem.to_owned()));
+            let problem = "the labels of a DICOM cohort are named by its structures; `structures` chooses and renames \
+                           them";
+            return Err(CohortError::LabelNames { value: String::new(), problem: problem.to_owned() });
         }
         let mut seen = BTreeMap::new();
         for (value, name) in names {
             if *value == 0 || name.trim().is_empty() || name == "background" {
                 let problem =
                     "labels are whole numbers from 1, each with a name other than 'background', which is 0";
-                return Err(CohortError::Option(format!("[labels] {value} = \"{name}\": {problem}")));
+                let value = format!("{value} = \"{name}\"");
+                return Err(CohortError::LabelNames { value, problem: problem.to_owned() });
             }
             if let Some(other) = seen.insert(name.to_lowercase(), value) {
-                return Err(CohortError::Option(format!(
-                    "[labels]: {other} and {value} have one name, '{name}'; to make them one label, state \
-                     structures = [\"{other}={name}\", \"{value}={name}\"] under [index]"
-                )));
+                let problem = format!(
+                    "{other} and {value} have one name, '{name}'; to make them one label, state structures = \
+                     [\"{other}={name}\", \"{value}={name}\"] under [index]"
+                );
+                return Err(CohortError::LabelNames { value: String::new(), problem });
             }
         }
         Ok(())

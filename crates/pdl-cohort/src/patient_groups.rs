@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::CohortError;
 use crate::attributes::Split;
 use crate::case_row::CaseRow;
+use crate::invalid_option::InvalidOption;
 use crate::split::{self, Shares};
 use crate::strata;
 
@@ -41,15 +42,16 @@ impl PatientGroup {
 /// value is a group of its own.
 ///
 /// # Errors
-/// [`CohortError::Option`] if there is no such column.
+/// [`CohortError::InvalidOption`] if there is no such column.
 pub(crate) fn groups(rows: &[&CaseRow], column: &str) -> Result<Vec<PatientGroup>, CohortError> {
     let mut values: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     for row in rows {
         let value = row.value(column).ok_or_else(|| {
-            CohortError::Option(format!(
-                "--group-by {column}: neither the cohort's table nor cases.parquet has it (`pdl index --carry \
-                 {column}` stores a column of the cohort's table)"
-            ))
+            let problem = format!(
+                "neither the cohort's table nor cases.parquet has it (`pdl index --carry {column}` stores a column of \
+                 the cohort's table)"
+            );
+            InvalidOption::with_value("group-by", column, problem)
         })?;
         let own = values.entry(&row.patient_id).or_default();
         own.extend((value != BLANK && !value.is_empty()).then_some(value));
@@ -82,7 +84,7 @@ pub(crate) fn groups(rows: &[&CaseRow], column: &str) -> Result<Vec<PatientGroup
 /// three.
 ///
 /// # Errors
-/// [`CohortError::Option`] when the shares leave no training patients.
+/// [`CohortError::InvalidOption`] when the shares leave no training patients.
 pub(crate) fn assign(
     groups: &[PatientGroup],
     given: &BTreeMap<String, Split>,

@@ -30,29 +30,18 @@ impl Naming {
     /// With the key in `file`, which is made if it is missing; in the user's configuration folder
     /// when no file is given. It must be the user's alone and lie outside of `out`.
     pub(crate) fn pseudonyms(file: Option<&Path>, out: &Path) -> Result<Self, CohortError> {
-        let path = key_file(file).ok_or_else(|| {
-            CohortError::Option(
-                "no configuration folder is known for the key of the pseudonyms: use --pseudonym-key"
-                    .to_owned(),
-            )
-        })?;
+        let path = key_file(file).ok_or(CohortError::NoKeyFolder)?;
         check_outside(out, &path, "the key of the pseudonyms")?;
         if !fault::exists(&path).map_err(StoreError::io("look at the key", &path))? {
             let mut key = [0; 32];
-            getrandom::fill(&mut key).map_err(|error| {
-                CohortError::Option(format!("the system returns no random numbers ({error})"))
-            })?;
+            getrandom::fill(&mut key).map_err(CohortError::NoRandomNumbers)?;
             let text: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
             atomic::write_private_if_missing(&path, (text + "\n").as_bytes())?;
         }
         check_mode(&path)?;
         let text = regular_file::read(&path).map_err(StoreError::io("read the key", &path))?;
-        let key = parsed(String::from_utf8_lossy(&text).trim()).ok_or_else(|| {
-            CohortError::Option(format!(
-                "the key of the pseudonyms is not 64 hexadecimal digits: {}",
-                path.display()
-            ))
-        })?;
+        let key = parsed(String::from_utf8_lossy(&text).trim());
+        let key = key.ok_or_else(|| CohortError::NotAKey { path: path.clone() })?;
         Ok(Self::Pseudonyms(key))
     }
 
@@ -202,7 +191,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         atomic::write_private_if_changed(&path, b"secret").unwrap();
-        assert!(matches!(naming(&path), Err(CohortError::Option(_))));
+        assert!(matches!(naming(&path), Err(CohortError::NotAKey { .. })));
     }
 
     #[cfg(unix)]

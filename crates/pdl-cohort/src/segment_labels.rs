@@ -109,7 +109,7 @@ impl SegmentNames {
     /// hide people's names in the names of a file's segments.
     ///
     /// # Errors
-    /// [`CohortError::Option`] if a rule of `--structures` is invalid, or a name of
+    /// [`CohortError::InvalidOption`] if a rule of `--structures` is invalid, or a name of
     /// `--structures-only` is a pattern.
     pub(crate) fn new(
         files: SegmentsByFile,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::CohortError;
 use crate::attributes::Split;
+use crate::invalid_option::InvalidOption;
 use crate::strata::{self, Strata};
 
 /// Minimum number of patients from which splits can be held out.
@@ -22,10 +23,11 @@ impl Shares {
     pub(crate) fn check(self) -> Result<(), CohortError> {
         let valid = |share: f64| (0.0..1.0).contains(&share);
         if !valid(self.val) || !valid(self.test) || self.val + self.test >= 1.0 {
-            return Err(CohortError::Option(format!(
-                "--val-share {} and --test-share {} must be at least 0 and leave something to train on",
-                self.val, self.test
-            )));
+            let problem = format!(
+                "it and --test-share {} must be at least 0 and leave something to train on",
+                self.test
+            );
+            return Err(InvalidOption::with_value("val-share", self.val, problem).into());
         }
         Ok(())
     }
@@ -39,7 +41,7 @@ impl Shares {
 /// stays empty.
 ///
 /// # Errors
-/// [`CohortError::Option`] when the shares leave no training patients.
+/// [`CohortError::InvalidOption`] when the shares leave no training patients.
 pub fn assign(
     patients: &BTreeSet<String>,
     given: &BTreeMap<String, Split>,

@@ -1,8 +1,9 @@
 //! Spacing and axes of a stack of slices, from a table or the parameters.
 
 use pdl_io::StackGeometry;
-use pdl_volume::Orientation;
+use pdl_volume::{Orientation, OrientationError};
 
+use crate::invalid_option::InvalidOption;
 use crate::parameters::IndexParameters;
 /// The usual orientation of axial slices: columns to the patient's left, rows to the back, slices
 /// to the head; ITK's default, too.
@@ -36,13 +37,14 @@ impl StackHint {
     /// From the parameters of the index stage.
     ///
     /// # Errors
-    /// A sentence that names the flag and what is wrong with it.
-    pub(crate) fn of_parameters(parameters: &IndexParameters) -> Result<Self, String> {
+    /// What is wrong with an option.
+    pub(crate) fn of_parameters(parameters: &IndexParameters) -> Result<Self, InvalidOption> {
         let spacing = parameters.stack_spacing.as_deref().map(checked).transpose();
         let axes = parameters.stack_axes.as_deref().map(str::parse).transpose();
         Ok(Self {
-            spacing_mm: spacing.map_err(|problem| format!("--stack-spacing: {problem}"))?,
-            axes: axes.map_err(|error| format!("--stack-axes: {error}"))?,
+            spacing_mm: spacing.map_err(|problem| InvalidOption::new("stack-spacing", problem))?,
+            axes: axes
+                .map_err(|error: OrientationError| InvalidOption::new("stack-axes", error.to_string()))?,
         })
     }
 

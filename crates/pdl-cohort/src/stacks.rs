@@ -14,6 +14,7 @@ use pdl_store::memory::MemoryShare;
 use crate::CohortError;
 use crate::dicom_folder;
 use crate::discover::{DiscoveredCase, Layout};
+use crate::invalid_option::InvalidOption;
 use crate::parameters::IndexParameters;
 use crate::stack_hint::{ASSUMED, StackHint};
 
@@ -21,18 +22,18 @@ impl Layout {
     /// Applies the parameters to the stacks of every case that its table does not describe.
     ///
     /// # Errors
-    /// [`CohortError::Option`] if they are invalid, or the cohort has no stacks.
+    /// [`CohortError::InvalidOption`] if they are invalid, or the cohort has no stacks.
     pub(crate) fn state_stacks(&mut self, parameters: &IndexParameters) -> Result<(), CohortError> {
-        let said = StackHint::of_parameters(parameters).map_err(CohortError::Option)?;
+        let said = StackHint::of_parameters(parameters)?;
         let option = match said {
-            StackHint { spacing_mm: Some(_), .. } => "--stack-spacing",
-            StackHint { axes: Some(_), .. } => "--stack-axes",
+            StackHint { spacing_mm: Some(_), .. } => "stack-spacing",
+            StackHint { axes: Some(_), .. } => "stack-axes",
             StackHint { spacing_mm: None, axes: None } => return Ok(()),
         };
         if !has_stacks(&self.cases)? {
             let problem = "no image or label map of this cohort is a stack of slices (a folder of PNG, TIFF or JPEG files of \
                            its own, or a TIFF file of pages)";
-            return Err(CohortError::Option(format!("{option}: {problem}")));
+            return Err(InvalidOption::new(option, problem).into());
         }
         self.cases.iter_mut().for_each(|found| found.stacks = found.stacks.or(said));
         Ok(())

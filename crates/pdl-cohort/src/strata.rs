@@ -6,6 +6,7 @@ use pdl_store::hash::Key;
 
 use crate::CohortError;
 use crate::case_row::CaseRow;
+use crate::invalid_option::InvalidOption;
 
 /// The name for the presence of each label, in place of a column.
 const LABELS: &str = "labels";
@@ -22,7 +23,7 @@ pub type Strata = BTreeSet<String>;
 /// smallest text. `labels` puts it into one for every label that is present in any of its cases.
 ///
 /// # Errors
-/// [`CohortError::Option`] if there is no such column.
+/// [`CohortError::InvalidOption`] if there is no such column.
 pub fn of_patients<'a>(
     rows: &[&'a CaseRow],
     columns: &[String],
@@ -50,9 +51,11 @@ fn usual_value(cases: &[&CaseRow], column: &str) -> Result<String, CohortError> 
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for case in cases {
         let value = case.value(column).ok_or_else(|| {
-            CohortError::Option(format!(
-                "--stratify {column}: neither the cohort's table nor cases.parquet has it"
-            ))
+            InvalidOption::with_value(
+                "stratify",
+                column,
+                "neither the cohort's table nor cases.parquet has it",
+            )
         })?;
         *counts.entry(value).or_default() += 1;
     }

@@ -8,6 +8,7 @@ use pdl_volume::LabelOverlap;
 use wildmatch::WildMatchPattern;
 
 use crate::CohortError;
+use crate::invalid_option::InvalidOption;
 
 /// `*` for anything, `?` for one character.
 type Pattern = WildMatchPattern<'*', '?'>;
@@ -33,7 +34,7 @@ impl Structures {
     /// are equal but for case and spaces are one ([`key`]).
     ///
     /// # Errors
-    /// [`CohortError::Option`] if a rule is invalid.
+    /// [`CohortError::InvalidOption`] if a rule is invalid.
     pub(crate) fn new<'a>(
         rules: &[String],
         found: impl Iterator<Item = &'a str>,
@@ -59,12 +60,12 @@ impl Structures {
     /// The structures of these names, and no others.
     ///
     /// # Errors
-    /// [`CohortError::Option`] when one is a pattern.
+    /// [`CohortError::InvalidOption`] when one is a pattern.
     pub(crate) fn only(names: &[String]) -> Result<Self, CohortError> {
         if let Some(name) = names.iter().find(|name| name.contains(['*', '?', '=']) || name.trim().is_empty())
         {
             let problem = "it is not a plain name; patterns are for --structures";
-            return Err(CohortError::Option(format!("--structures-only: '{name}': {problem}")));
+            return Err(InvalidOption::with_value("structures-only", format!("'{name}'"), problem).into());
         }
         let rules: Vec<String> = names.iter().map(|name| format!("{name}={name}")).collect();
         Ok(Self { only: true, ..Self::by_rules(&rules)? })
@@ -78,7 +79,8 @@ impl Structures {
             let Some((pattern, name)) =
                 parts.filter(|(pattern, name)| !pattern.is_empty() && !name.is_empty())
             else {
-                return Err(CohortError::Option(format!("--structures: '{rule}' is not PATTERN=NAME")));
+                let problem = format!("'{rule}' is not PATTERN=NAME");
+                return Err(InvalidOption::new("structures", problem).into());
             };
             let known = names.iter().find(|(_, other)| *other == name).map(|(value, _)| *value);
             let value = known.unwrap_or(names.len() as u16 + 1);

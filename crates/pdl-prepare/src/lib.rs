@@ -42,6 +42,7 @@ mod source;
 pub mod spline;
 mod training_fingerprint;
 
+use pdl_cohort::invalid_option::InvalidOption;
 use std::path::PathBuf;
 
 use pdl_io::ReadError;
@@ -153,9 +154,21 @@ pub enum PrepareError {
         /// The defect.
         problem: String,
     },
-    /// An option has an invalid value.
-    #[error("{0}")]
-    Option(String),
+    /// An option has an invalid value, or contradicts another.
+    #[error(transparent)]
+    InvalidOption(#[from] InvalidOption),
+    /// The common field of view of the proxies has hardly a voxel of a case.
+    #[error(
+        "it is shorter along {axis} than two voxels of the proxies' field of view: use a smaller --field-of-view, or \
+         --grid box"
+    )]
+    OutsideFieldOfView {
+        /// `x`, `y` or `z`.
+        axis: &'static str,
+    },
+    /// A run on several machines asks for a case that is not there.
+    #[error("a case number of the run is out of range")]
+    CaseNumber,
     /// The proxies cannot be read.
     #[error("not the expected proxies ({problem}); run `pdl prepare` again: {}", path.display())]
     Proxies {

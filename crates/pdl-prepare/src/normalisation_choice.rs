@@ -1,6 +1,7 @@
 //! Options of intensity normalisation.
 
 use pdl_cohort::attributes::Modality;
+use pdl_cohort::invalid_option::InvalidOption;
 use pdl_findings::{Code, Finding};
 
 use crate::PrepareError;
@@ -62,7 +63,7 @@ pub(crate) fn window_finding(
 /// The normalisation of every case, and the mapping of a proxy's intensities to [0, 1].
 ///
 /// # Errors
-/// [`PrepareError::Option`] if an option's value is invalid, or applies to another scheme only.
+/// [`PrepareError::InvalidOption`] if an option's value is invalid, or applies to another scheme only.
 pub(crate) fn choose(
     fingerprint: &Fingerprint,
     parameters: &PrepareParameters,
@@ -85,9 +86,9 @@ pub(crate) fn choose(
             return Ok((Normalisation::Window { low, high }, Mapping::Range { low, high }));
         }
         (Scheme::Window, None) => {
-            return Err(wrong("--normalise window needs --intensity-window LOW,HIGH, such as -160,240"));
+            return Err(wrong("normalise", "window needs --intensity-window LOW,HIGH, such as -160,240"));
         }
-        (_, Some(_)) => return Err(wrong("--intensity-window is of use with --normalise window only")),
+        (_, Some(_)) => return Err(wrong("intensity-window", "is of use with --normalise window only")),
         (Scheme::Percentile, None) => Normalisation::ImagePercentiles { lower, upper },
         (Scheme::Nyul, None) => Normalisation::Nyul { standard: fingerprint.standard_scale },
         (Scheme::Ct, None) => {
@@ -123,7 +124,7 @@ fn window(parameters: &PrepareParameters) -> Result<Option<[f64; 2]>, PrepareErr
     match parameters.intensity_window.as_deref() {
         None => Ok(None),
         Some(&[low, high]) if low.is_finite() && high.is_finite() && low < high => Ok(Some([low, high])),
-        Some(_) => Err(wrong("--intensity-window: expected two intensities, the lower one first: LOW,HIGH")),
+        Some(_) => Err(wrong("intensity-window", "expected two intensities, the lower one first: LOW,HIGH")),
     }
 }
 
@@ -131,11 +132,12 @@ fn percentiles(parameters: &PrepareParameters) -> Result<[f64; 2], PrepareError>
     match *parameters.intensity_percentiles.as_slice() {
         [lower, upper] if 0.0 <= lower && lower < upper && upper <= 100.0 => Ok([lower, upper]),
         _ => Err(wrong(
-            "--intensity-percentiles: expected two numbers from 0 to 100, the lower one first: LOW,HIGH",
+            "intensity-percentiles",
+            "expected two numbers from 0 to 100, the lower one first: LOW,HIGH",
         )),
     }
 }
 
-fn wrong(message: &str) -> PrepareError {
-    PrepareError::Option(message.to_owned())
+fn wrong(option: &'static str, problem: &str) -> PrepareError {
+    InvalidOption::new(option, problem).into()
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use pdl_cohort::attributes::Modality;
+use pdl_cohort::invalid_option::InvalidOption;
 use pdl_cohort::plausible::SIDES_MM;
 use pdl_findings::{Code, Finding};
 use pdl_store::{json, safe_name};
@@ -103,12 +104,13 @@ impl Plan {
     /// Plans from the training cases.
     ///
     /// # Errors
-    /// [`PrepareError::Option`] if an option's value is invalid.
+    /// [`PrepareError::InvalidOption`] if an option's value is invalid.
     pub fn new(fingerprint: &Fingerprint, parameters: &PrepareParameters) -> Result<Self, PrepareError> {
-        let spacing = lengths_mm("--spacing", parameters.spacing.as_deref())?;
+        let spacing = lengths_mm("spacing", parameters.spacing.as_deref())?;
         if spacing.is_some_and(|spacing| !is_plausible(spacing)) {
             let (low, high) = (SIDES_MM.start(), SIDES_MM.end());
-            return Err(PrepareError::Option(format!("--spacing: expected lengths from {low} to {high} mm")));
+            let problem = format!("expected lengths from {low} to {high} mm");
+            return Err(InvalidOption::new("spacing", problem).into());
         }
         let spacing_mm = spacing.unwrap_or_else(|| target_spacing(fingerprint));
         let (normalisation, mapping) = normalisation_choice::choose(fingerprint, parameters)?;
@@ -225,7 +227,7 @@ impl Plan {
     /// edited; `None` if none were.
     ///
     /// # Errors
-    /// [`PrepareError::Option`] if its options are invalid.
+    /// [`PrepareError::InvalidOption`] if its options are invalid.
     pub fn edited(&self) -> Result<Option<String>, PrepareError> {
         let names = differences(self, &Self::new(&self.fingerprint, &self.parameters)?);
         Ok((!names.is_empty()).then(|| names.join(", ")))
@@ -304,15 +306,13 @@ pub(crate) fn is_plausible(sides: [f64; 3]) -> bool {
 pub(crate) const PROXY_SIDES: std::ops::RangeInclusive<usize> = 1..=1024;
 
 /// The three lengths of an option.
-fn lengths_mm(option: &str, lengths: Option<&[f64]>) -> Result<Option<[f64; 3]>, PrepareError> {
+fn lengths_mm(option: &'static str, lengths: Option<&[f64]>) -> Result<Option<[f64; 3]>, PrepareError> {
     match lengths {
         None => Ok(None),
         Some(&[x, y, z]) if [x, y, z].iter().all(|side| side.is_finite() && *side > 0.0) => {
             Ok(Some([x, y, z]))
         }
-        Some(_) => {
-            Err(PrepareError::Option(format!("{option}: expected three lengths above 0, in mm: x,y,z")))
-        }
+        Some(_) => Err(InvalidOption::new(option, "expected three lengths above 0, in mm: x,y,z").into()),
     }
 }
 
@@ -321,15 +321,15 @@ fn field_of_view(
     fingerprint: &Fingerprint,
     parameters: &PrepareParameters,
 ) -> Result<Option<[f64; 3]>, PrepareError> {
-    let given = lengths_mm("--field-of-view", parameters.field_of_view.as_deref())?;
+    let given = lengths_mm("field-of-view", parameters.field_of_view.as_deref())?;
     match (parameters.grid, given) {
         (GridKind::Fov, given) => {
             Ok(Some(given.unwrap_or_else(|| fingerprint.extent_mm.map(|extent| extent.max))))
         }
         (GridKind::Box, None) => Ok(None),
-        (GridKind::Box, Some(_)) => Err(PrepareError::Option(
-            "--field-of-view needs --grid fov: a box has no field of view".to_owned(),
-        )),
+        (GridKind::Box, Some(_)) => {
+            Err(InvalidOption::new("field-of-view", "needs --grid fov: a box has no field of view").into())
+        }
     }
 }
 
@@ -367,13 +367,12 @@ fn proxy_shape(
         [n] => [n, n, n],
         [x, y, z] => [x, y, z],
         _ => {
-            return Err(PrepareError::Option(
-                "--proxy-size: expected one number, or three for x, y, z".to_owned(),
-            ));
+            let problem = "expected one number, or three for x, y, z";
+            return Err(InvalidOption::new("proxy-size", problem).into());
         }
     };
     if [x, y, z].iter().any(|n| !PROXY_SIDES.contains(n)) {
-        return Err(PrepareError::Option("--proxy-size: expected numbers from 1 to 1024".to_owned()));
+        return Err(InvalidOption::new("proxy-size", "expected numbers from 1 to 1024").into());
     }
     // Single pictures stay pictures: stretching one plane to many would compare it with itself.
     let flat = fingerprint.shape[2].max <= 1.0;

@@ -90,7 +90,7 @@ fn share_volumes(stage: &Stage<'_>, row: &CaseRow, volumes: &PreparedRow) -> Res
 ///
 /// # Errors
 /// [`PrepareError::NotShared`] when this is not the folder that the plan was made in;
-/// [`PrepareError::Option`] when a number in `wanted` is out of range; [`PrepareError::Store`] when
+/// [`PrepareError::CaseNumber`] when a number in `wanted` is out of range; [`PrepareError::Store`] when
 /// `cases.parquet` cannot be read.
 pub fn submit_results(
     out: &Path,
@@ -106,8 +106,7 @@ pub fn submit_results(
     let usable: Vec<&CaseRow> = table.usable().collect();
     let row = |index: &usize| usable.get(*index).copied();
     let rows: Option<Vec<&CaseRow>> = wanted.iter().map(row).collect();
-    let rows =
-        rows.ok_or_else(|| PrepareError::Option("a case number of the run is out of range".to_owned()))?;
+    let rows = rows.ok_or(PrepareError::CaseNumber)?;
     let separator = channels::separator(&usable);
     let mut done = Vec::with_capacity(rows.len());
     for batch in batches_by_memory(&rows, plan, run.memory()) {

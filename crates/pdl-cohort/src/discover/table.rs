@@ -17,6 +17,7 @@ use super::{ANNOTATED_COLUMN, Carried, DiscoveredCase, Layout};
 use crate::CohortError;
 use crate::case_id::CaseLabel;
 use crate::case_row;
+use crate::invalid_option::InvalidOption;
 use crate::stack_hint::StackHint;
 use crate::volume_names::{is_label_word, words};
 
@@ -156,8 +157,8 @@ fn check_label_column(path: &Path, names: &[&str]) -> Result<(), CohortError> {
 pub(super) fn check_acquisition(carry: &BTreeSet<String>) -> Result<(), CohortError> {
     let known = |column: &&String| KEYWORDS.contains(&column.as_str());
     carry.iter().find(|column| !known(column)).map_or(Ok(()), |column| {
-        let known = KEYWORDS.join(", ");
-        Err(CohortError::Option(format!("--carry {column}: of DICOM headers these can be stored: {known}")))
+        let problem = format!("of DICOM headers these can be stored: {}", KEYWORDS.join(", "));
+        Err(InvalidOption::with_value("carry", column, problem).into())
     })
 }
 

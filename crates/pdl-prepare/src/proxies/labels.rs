@@ -74,7 +74,7 @@ impl ProxyLabels {
 /// [`labels_on`]; a C array (z, y, x).
 ///
 /// # Errors
-/// [`PrepareError::Option`] if the grid is invalid.
+/// [`PrepareError::OutsideFieldOfView`] if the grid is hardly inside the field of view.
 pub fn on_grid(map: &LabelMap, plan: &ProxyPlan) -> Result<Vec<u16>, PrepareError> {
     let spans = spans(&map.grid, plan)?;
     let part = labels_on(map, cells(&map.grid, spans.map(|span| span.window)));

@@ -15,12 +15,7 @@ pub(crate) fn spans(grid: &Grid, plan: &ProxyPlan) -> Result<[Span; 3], PrepareE
         }
     });
     if let Some(axis) = (0..3).find(|axis| spans[*axis].window.voxels == 0) {
-        let problem = format!(
-            "it is shorter along {} than two voxels of the proxies' field of view: use a smaller --field-of-view, or \
-             --grid box",
-            ["x", "y", "z"][axis]
-        );
-        return Err(PrepareError::Option(problem));
+        return Err(PrepareError::OutsideFieldOfView { axis: ["x", "y", "z"][axis] });
     }
     Ok(spans)
 }
