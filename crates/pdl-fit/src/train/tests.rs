@@ -81,6 +81,7 @@ fn plan(dims: usize, steps: u64, settings: &Settings) -> RunPlan {
         batch: 8,
         activation_bytes: 0,
         spacing_mm: [1.0; 3],
+        augment: None,
         mirror: [false, true, true],
         regions: vec![],
         swapped: vec![],
@@ -191,7 +192,7 @@ fn a_run_goes_on_from_any_checkpoint() {
                         initialisation: None,
                         extensions: vec![],
                     };
-                    checkpoint::write(folder.path(), &state, trainer.history(), trainer.tensors())?;
+                    checkpoint::write(folder.path(), &state, trainer.history(), trainer.tensors()?)?;
                 }
                 Ok(())
             })
@@ -278,7 +279,7 @@ fn a_second_device_trains_and_resumes_as_the_processor_does() {
             let state = State { progress: trainer.progress().clone(), ..state.clone() };
             match pause {
                 Pause::No => Ok(()),
-                _ => checkpoint::write(folder.path(), &state, trainer.history(), trainer.tensors()),
+                _ => checkpoint::write(folder.path(), &state, trainer.history(), trainer.tensors()?),
             }
         };
         trainer.run(&cases(), save).unwrap();
@@ -306,7 +307,7 @@ fn a_checkpoint_without_a_version_resumes_and_one_of_a_later_version_is_named() 
         extensions: vec![],
     };
     trainer.run(&cases(), |_, _| Ok(())).unwrap();
-    checkpoint::write(folder.path(), &state, trainer.history(), trainer.tensors()).unwrap();
+    checkpoint::write(folder.path(), &state, trainer.history(), trainer.tensors().unwrap()).unwrap();
     let path = folder.path().join(checkpoint::FILE);
     let rewrite = |change: &dyn Fn(&mut serde_json::Value)| {
         let mut tensors = tch::Tensor::read_safetensors(&path).unwrap();
