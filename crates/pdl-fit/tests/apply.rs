@@ -13,8 +13,9 @@ use pdl_volume::{Affine, Orientation, Volume};
 fn trained(folder: &Path, crop: &str, flags: &[&str]) -> (PathBuf, PathBuf) {
     let out = folder.join("out");
     let (sample, to) = (pdl_tests::sample("ct"), out.to_str().unwrap());
-    pdl_tests::run_ok(&["curate", sample.to_str().unwrap(), "--out", to, "--crop", crop]);
-    let words = ["--name", "short", "--steps", "60", "--width", "8"];
+    pdl_tests::run_ok(&["curate", sample.to_str().unwrap(), "--out", to, "--crop", crop, "--no-report"]);
+    let words =
+        ["--name", "short", "--steps", "100", "--width", "8", "--batch", "8", "--lr", "0.01", "--no-report"];
     let output = fit("train", &[&[out.to_str().unwrap()], &words[..], flags].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     (out.clone(), out.join("runs/short"))

@@ -343,3 +343,12 @@ fn a_checkpoint_without_a_version_resumes_and_one_of_a_later_version_is_named() 
     let refused = checkpoint::read(folder.path()).unwrap_err();
     assert!(matches!(refused, FitError::OtherFormat { found: 99, .. }), "{refused}");
 }
+
+#[test]
+fn planes_across_thick_slices_are_noticed() {
+    let settings = settings("");
+    let of = |dims, spacing_mm| RunPlan { spacing_mm, ..plan(dims, 12, &settings) }.thick_in_plane();
+    assert_eq!(of(2, [0.5, 0.5, 4.0]), Some((2, 4.0)), "sagittal slices");
+    assert_eq!(of(2, [0.5, 4.0, 0.5]), Some((1, 4.0)), "coronal slices");
+    assert_eq!([of(2, [5.0, 0.8, 0.8]), of(2, [1.0, 3.0, 1.0]), of(3, [0.5, 0.5, 4.0])], [None; 3]);
+}
