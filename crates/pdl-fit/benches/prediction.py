@@ -67,7 +67,7 @@ def scan(path, size):
         return
     random = numpy.random.default_rng(2)
     voxels = numpy.full(size, -1000, numpy.int16)
-    body = tuple(slice(side // 4, 3 * side // 4) for side in size[:2])
+    body = tuple(slice(3 * side // 8, 5 * side // 8) for side in size[:2])
     for z in range(size[2]):
         plane = voxels[..., z]
         plane[body] = random.normal(0.0, 60.0, plane[body].shape)

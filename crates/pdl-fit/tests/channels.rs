@@ -53,7 +53,9 @@ fn an_organ_that_one_channel_alone_shows_is_found_with_two() {
     let [both, ct] = ["both", "ct"].map(|name| folder.path().join(name));
     curated(&cohort, &both, &[]);
     curated(&cohort, &ct, &["--channel", "0"]);
-    let flags = ["--steps", "150", "--eval-every", "150", "--lr", "0.01", "--batch", "8"];
+    let flags =
+        "--steps 80 --eval-every 80 --batch 16 --optimiser muon --lr 0.02 --ema 0.95 --schedule conventional";
+    let flags: Vec<&str> = flags.split(' ').collect();
     let (with_both, with_ct) = (trained(&both, "a", &flags), trained(&ct, "a", &flags));
     assert_eq!(
         (with_both.channels.as_slice(), with_both.plan.network.inputs),

@@ -50,8 +50,9 @@ fn a_tumour_that_is_absent_is_not_predicted_and_its_lesions_are_counted() {
     cohort(&source);
     let to = out.to_str().unwrap();
     pdl_tests::run_ok(&["curate", source.to_str().unwrap(), "--out", to, "--no-report"]);
-    let flags = ["--steps", "200", "--batch", "8", "--width", "8", "--lr", "0.01"];
-    let trained = fit("train", &[&[to, "--name", "short"], &flags[..]].concat()).stdout;
+    let flags = "--name short --steps 80 --batch 16 --width 8 --optimiser muon --lr 0.02 --ema 0.95 --schedule conventional";
+    let flags: Vec<&str> = flags.split(' ').collect();
+    let trained = fit("train", &[&[to], &flags[..]].concat()).stdout;
     let printed = String::from_utf8(trained).unwrap();
     assert!(printed.contains("false positives a case"), "{printed}");
     let run = out.join("runs/short");

@@ -344,7 +344,7 @@ impl Settings {
                     return Err(FitError::option("patch", problem));
                 }
             },
-            None => median_shape(cohort.shapes),
+            None => largest_patch(cohort.shapes, self.dims),
         };
         let (depth, first_halved, halvings) = topology(size, spacing_mm, self.dims, wish);
         let classes = if cohort.regions.is_empty() { cohort.names.len() + 1 } else { cohort.regions.len() };
@@ -368,8 +368,7 @@ impl Settings {
             return Ok((size, network));
         }
         let planned = |axis: usize| {
-            let longest = LONGEST_SIDE[self.dims - 2];
-            if axis < axes.start { 1 } else { size[axis].next_multiple_of(1 << halvings[axis]).min(longest) }
+            if axis < axes.start { 1 } else { size[axis].next_multiple_of(1 << halvings[axis]) }
         };
         Ok((std::array::from_fn(planned), network))
     }
@@ -432,6 +431,12 @@ fn default_steps(steps_of_pass: u64, joined: u64) -> u64 {
     LEAST_STEPS.max(passes).max((AFTER_ALL_ACTIVE * joined as f64).ceil() as u64)
 }
 
+/// Sides (z, y, x) that a planned patch has at most: those of the median image, and not more than
+/// a step is planned for. The network's levels must fit them, not the images.
+fn largest_patch(shapes: &[[usize; 3]], dims: usize) -> [usize; 3] {
+    median_shape(shapes).map(|side| side.min(LONGEST_SIDE[dims - 2]))
+}
+
 /// The median along every axis.
 fn median_shape(shapes: &[[usize; 3]]) -> [usize; 3] {
     std::array::from_fn(|axis| {
@@ -457,6 +462,18 @@ mod tests {
         assert!(smaller.iter().all(|side| side % 4 == 0));
         let refusal = fitted("--dims 3 --activation-memory 1MiB").unwrap_err().to_string();
         assert!(refusal.starts_with("activation_memory is too small"), "{refusal}");
+    }
+
+    /// A level with less than four voxels along an axis has hardly a statistic for its norms.
+    #[test]
+    fn levels_fit_the_patch_and_not_the_image() {
+        for (dims, levels) in [(2, 6), (3, 5)] {
+            let size = largest_patch(&[[300, 512, 512]; 3], dims);
+            let (depth, _, halvings) = topology(size, [1.0; 3], dims, 8);
+            assert_eq!(depth, levels);
+            assert!((3 - dims..3).all(|axis| size[axis] >> halvings[axis] >= COARSEST_SIDE), "{halvings:?}");
+        }
+        assert_eq!(largest_patch(&[[20, 90, 130]], 2), [20, 90, 128]);
     }
 
     #[test]
