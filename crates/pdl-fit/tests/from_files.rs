@@ -100,7 +100,7 @@ fn patches_from_files_are_those_from_memory() {
 fn a_run_from_files_that_is_killed_ends_with_the_figures_of_an_undisturbed_one() {
     let folder = tempfile::tempdir().unwrap();
     let out = curated(folder.path());
-    let flags = ["--steps", "24", "--eval-every", "6", "--augment", "light", "--batch", "8", "--memory"];
+    let flags = ["--steps", "16", "--eval-every", "4", "--augment", "light", "--batch", "4", "--memory"];
     let begin = Instant::now();
     train(&out, "whole", &[&flags[..], &["1GiB"]].concat());
     let whole = begin.elapsed();

@@ -11,21 +11,26 @@ use pdl_curriculum::manifest::Manifest;
 use pdl_fit::{RunRecord, Subset, Trial, Tuning, read_run};
 use pdl_store::{hash, json, table};
 
-const FLAGS: [&str; 14] = [
+/// Candidates of one network, whose steps are timed once for each size of patch.
+const FLAGS: [&str; 18] = [
     "--budget",
     "2",
     "--candidates",
     "3",
     "--one-of",
     "2",
-    "--widths",
-    "4,8",
-    "--depths",
+    "--width",
+    "8",
+    "--depth",
     "2",
     "--batch",
     "8",
+    "--widths",
+    "8",
+    "--depths",
+    "2",
     "--batches",
-    "4,8",
+    "8",
 ];
 
 fn fit(command: &str, out: &Path, flags: &[&str]) -> Command {
@@ -95,8 +100,8 @@ fn the_best_of_the_coarse_sample_wins_whenever_it_is_killed_and_trains() {
     let distinct: BTreeSet<String> = found.candidates.iter().map(|c| format!("{:?}", c.candidate)).collect();
     assert_eq!(distinct.len(), 3);
     let first = &found.candidates[0].candidate;
-    assert_eq!((first.lr, first.width), (0.003, 16));
-    assert!(found.candidates[1..].iter().all(|c| [4, 8].contains(&c.candidate.width)));
+    assert_eq!((first.lr, first.width), (0.003, 8));
+    assert!(found.candidates.iter().all(|c| (c.candidate.depth, c.candidate.batch) == (2, 8)));
 
     // The better half advanced, the best of it won, and every row has the figures of its run.
     let dice = |row: &Trial| row.dice_mean.unwrap();
