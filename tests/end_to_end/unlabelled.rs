@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use arrow::datatypes::{DataType, Schema};
 use pdl_cohort::attributes::{Split, Status};
 use pdl_cohort::cases::Cases;
 use pdl_curriculum::manifest::Manifest;
+use pdl_store::table::{column, nullable, write_rows};
 use pdl_tests::{run, run_ok, sample};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{curate, folder};
 
@@ -151,7 +153,7 @@ fn a_selection_is_a_table_with_reasons_and_keeps_to_a_split() {
     let words = ["select", out.path().to_str().unwrap(), "--count", "50", "--order", "facility-location"];
     let table = run_ok(&words);
     let mut lines = table.lines();
-    let head = "rank,case_id,patient_id,split,image,distance,nearest_case,nearest_is,reason";
+    let head = "rank,case_id,patient_id,split,image,distance,nearest_case,nearest_is,uncertainty,reason";
     assert_eq!(lines.next(), Some(head));
     let selection = selected(out.path(), &words[2..]);
     let rows = selection["cases"].as_array().unwrap();
@@ -172,6 +174,104 @@ fn a_selection_is_a_table_with_reasons_and_keeps_to_a_split() {
         of_file,
         selected(out.path(), &["--count", "50", "--order", "facility-location", "--split", "train"])
     );
+}
+
+#[test]
+fn the_uncertainty_of_predictions_weighs_what_is_annotated_next() {
+    let (cohort_folder, out) = (folder(), folder());
+    cohort(cohort_folder.path(), 12, &[1, 2, 3, 4]);
+    curate(cohort_folder.path(), out.path(), &[&FAST[..], &["--no-report"]].concat());
+    let plain = selected(out.path(), &["--count", "8"]);
+    let by_similarity = ids(&plain);
+    assert!(plain["cases"][0]["uncertainty"].is_null());
+    let predictions = out.path().join("predicted");
+    let weighed = |rows: &[(&str, Option<f64>)], flags: &[&str]| {
+        let columns = [column("name", DataType::Utf8), nullable("uncertainty", DataType::Float64)];
+        let rows: Vec<Value> =
+            rows.iter().map(|(name, unsure)| json!({ "name": name, "uncertainty": unsure })).collect();
+        fs::create_dir_all(&predictions).unwrap();
+        let file = predictions.join("predictions.parquet");
+        write_rows(&file, &Schema::new(columns.to_vec()), &rows, Vec::new()).unwrap();
+        let words = ["--count", "8", "--uncertainty", predictions.to_str().unwrap()];
+        [&words[..], flags].concat().iter().map(|word| (*word).to_owned()).collect::<Vec<_>>()
+    };
+    let select =
+        |words: Vec<String>| selected(out.path(), &words.iter().map(String::as_str).collect::<Vec<_>>());
+    // Equal uncertainties change nothing.
+    let equal: Vec<_> = by_similarity.iter().map(|case| (case.as_str(), Some(0.25))).collect();
+    for order in ["k-centre", "facility-location"] {
+        let alone = selected(out.path(), &["--count", "8", "--order", order]);
+        assert_eq!(ids(&select(weighed(&equal, &["--order", order]))), ids(&alone), "{order}");
+    }
+    // The last by similarity comes first where the network is unsure of it; a case without a figure
+    // is not selected.
+    let last = by_similarity[7].as_str();
+    let mut rows: Vec<_> = by_similarity[1..7].iter().map(|case| (case.as_str(), Some(0.01))).collect();
+    rows.extend([(last, Some(1.0)), (by_similarity[0].as_str(), None)]);
+    for order in ["k-centre", "facility-location"] {
+        let selection = select(weighed(&rows, &["--order", order]));
+        let found = ids(&selection);
+        assert_eq!((found.len(), found[0].as_str()), (7, last), "{order}");
+        assert_eq!(
+            (&selection["without_uncertainty"], &selection["cases"][0]["uncertainty"]),
+            (&json!(1), &json!(1.0))
+        );
+        let reason = selection["cases"][0]["reason"].as_str().unwrap();
+        assert!(reason.contains("weighted by its uncertainty, which is 1.000"), "{reason}");
+        assert!(!found.contains(&by_similarity[0]));
+    }
+    for (rows, cause) in [
+        (vec![("another", Some(0.5))], "none of its 1 images is known to be of an unlabelled case"),
+        (vec![(last, None)], "predict them with --uncertainty"),
+        (vec![], "it has no row"),
+    ] {
+        let words = weighed(&rows, &[]);
+        let words: Vec<&str> = ["select", out.path().to_str().unwrap()]
+            .into_iter()
+            .chain(words.iter().map(String::as_str))
+            .collect();
+        let refused = run(&words);
+        let told = String::from_utf8_lossy(&refused.stderr);
+        assert!(refused.status.code() == Some(1) && told.contains(cause), "{told}");
+    }
+}
+
+/// Files of one name in several folders: only a name that tells them apart counts.
+#[test]
+fn an_uncertainty_is_of_one_case_or_of_none() {
+    let (cohort_folder, out) = (folder(), folder());
+    cohort(cohort_folder.path(), 6, &[1, 2, 3]);
+    let mut table = "image,label,modality,patient\n".to_owned();
+    for case in 1..=6 {
+        let to = cohort_folder.path().join(format!("p{case}"));
+        fs::create_dir_all(&to).unwrap();
+        let name = format!("ct_{case:02}.nii.gz");
+        fs::rename(cohort_folder.path().join("images").join(&name), to.join("image.nii.gz")).unwrap();
+        let label = if case < 4 { format!("labels/{name}") } else { String::new() };
+        table += &format!("p{case}/image.nii.gz,{label},CT,p{case}\n");
+    }
+    fs::write(cohort_folder.path().join("cohort.csv"), table).unwrap();
+    let source = cohort_folder.path().join("cohort.csv");
+    curate(&source, out.path(), &[&FAST[..], &["--no-report"]].concat());
+    let file = out.path().join("predictions.parquet");
+    let columns = [column("name", DataType::Utf8), nullable("uncertainty", DataType::Float64)];
+    let write = |names: &[&str]| {
+        let rows: Vec<Value> = names.iter().map(|name| json!({ "name": name, "uncertainty": 0.5 })).collect();
+        write_rows(&file, &Schema::new(columns.to_vec()), &rows, Vec::new()).unwrap();
+    };
+    let words = ["select", out.path().to_str().unwrap(), "--uncertainty", file.to_str().unwrap(), "--json"];
+    write(&["image"]);
+    let refused = run(&words);
+    assert!(!refused.status.success(), "{}", String::from_utf8_lossy(&refused.stdout));
+    write(&["image", "p4/image"]);
+    let selection: Value = serde_json::from_str(&run_ok(&words)).unwrap();
+    let image = selection["cases"][0]["image"].as_str().unwrap().to_owned();
+    assert_eq!(
+        (ids(&selection).len(), selection["without_uncertainty"].as_u64()),
+        (1, Some(2)),
+        "{selection}"
+    );
+    assert!(image.ends_with("p4/image.nii.gz"), "{image}");
 }
 
 #[test]

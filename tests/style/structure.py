@@ -8,7 +8,8 @@ Reports, one line each, and exits with 1 when there is any:
 - file and folder names that say nothing to a stranger (WORDS);
 - doc comments that only restate the name of their item;
 - codes of findings that no test expects;
-- crates that show more items than they may (PUBLIC_ITEMS), and such items that no program and no test uses.
+- crates that show more items than they may (PUBLIC_ITEMS), and such items that no program and no test uses;
+- code that belongs in one file, in another (OWNED).
 
 Exceptions stand in exceptions.toml beside this file, each with its reason; one that no longer applies is reported.
 """
@@ -25,6 +26,11 @@ MAX_LINES = 600
 MAX_COLUMNS = 100
 # Most items that a crate may show: re-exports and what its public modules hold.
 PUBLIC_ITEMS = {"pdl-fit": 60}
+
+# What only one file may say: the device of a tensor is chosen, asked for and changed in one place.
+OWNED = [
+    ("crates/pdl-fit/src", "crates/pdl-fit/src/model/device.rs", re.compile(r"\b(?:Device::|Cuda\b|f?_?to_device)|\.device\(\)")),
+]
 
 # Names of files that a stranger to the code cannot read; what replaced them says what is inside.
 WORDS = set(
@@ -300,6 +306,10 @@ def problems():
             wide = line.lstrip().startswith("//") and len(line) > MAX_COLUMNS and "://" not in line
             if wide and not example:
                 yield "wide-comment", f"{file}:{at + 1}", f"{len(line)} columns, expected at most {MAX_COLUMNS}"
+        for folder, owner, code in OWNED:
+            if str(file).startswith(folder + "/") and str(file) != owner and file.stem != "tests":
+                for found in sorted(set(code.findall(code_of(text)))):
+                    yield "owned", str(file), f"{found} belongs in {owner}"
         for at, doc, name in docs(text):
             if restates(doc, name):
                 yield "restated", f"{file}:{at + 1}", f'"{doc}" says no more than the name {name}'

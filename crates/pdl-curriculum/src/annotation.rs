@@ -1,4 +1,7 @@
-//! Selects the unlabelled cases to annotate next, given the labelled ones.
+//! Selects the unlabelled cases to annotate next, given the labelled ones, and on request how
+//! unsure a network is of each.
+
+mod uncertainty;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -93,6 +96,8 @@ pub struct CaseToAnnotate {
     pub nearest_case: Option<String>,
     /// Whether that case is labelled or selected.
     pub nearest_is: Option<NeighbourKind>,
+    /// How unsure the network is of it, from 0 to 1; `None` if that was not asked for.
+    pub uncertainty: Option<f64>,
     /// Why it was selected, in words.
     pub reason: String,
 }
@@ -108,6 +113,8 @@ pub struct AnnotationSelection {
     pub candidates: usize,
     /// Unlabelled cases that could not, as they were not compared.
     pub not_compared: usize,
+    /// Unlabelled cases that could not, as the table of predictions has no uncertainty of them.
+    pub without_uncertainty: usize,
     /// The selected cases in their order.
     pub cases: Vec<CaseToAnnotate>,
 }
@@ -115,12 +122,17 @@ pub struct AnnotationSelection {
 /// Selects unlabelled cases of the curation folder `out`. The same cases and pairs give the same
 /// selection, and a longer selection begins with the shorter one.
 ///
+/// With a table of `predictions` (`predictions.parquet` of `pdl-fit predict --uncertainty`, or its
+/// folder) the criterion of each case is multiplied by its uncertainty; cases without one are not
+/// selected.
+///
 /// # Errors
-/// [`CurriculumError`] if an earlier stage is missing or outdated, or the similarities need more
-/// memory than allowed.
+/// [`CurriculumError`] if an earlier stage is missing or outdated, the similarities need more
+/// memory than allowed, or the table of predictions holds nothing of the cases.
 pub fn select(
     out: &Path,
     parameters: &SelectionParameters,
+    predictions: Option<&Path>,
     limit: &MemoryLimit,
 ) -> Result<AnnotationSelection, CurriculumError> {
     let cases = Cases::read(out)?;
@@ -132,9 +144,16 @@ pub fn select(
     let mut rows: Vec<&CaseRow> =
         proxies.case_ids.iter().filter_map(|id| by_id.get(id.as_str()).copied()).collect();
     rows.sort_by(|a, b| a.case_id.cmp(&b.case_id));
-    let (taken, candidates): (Vec<usize>, Vec<usize>) =
+    let (taken, mut candidates): (Vec<usize>, Vec<usize>) =
         (0..rows.len()).partition(|case| rows[*case].is_labelled());
     let not_compared = by_id.values().filter(|row| !row.is_labelled()).count() - candidates.len();
+    let unsure = match predictions {
+        Some(path) => Some(uncertainty::of_cases(path, &cases.rows, &rows, &candidates, limit)?),
+        None => None,
+    };
+    let compared = candidates.len();
+    candidates.retain(|case| unsure.as_ref().is_none_or(|unsure| unsure[*case].is_some()));
+    let without_uncertainty = compared - candidates.len();
     let ids: Vec<&str> = rows.iter().map(|row| row.case_id.as_str()).collect();
     let held = (rows.len() as u64).saturating_mul(rows.len() as u64);
     let share = limit.alone();
@@ -147,6 +166,7 @@ pub fn select(
         rows,
         taken,
         candidates,
+        unsure,
         parameters: *parameters,
     };
     let typical = score::mean(&pairwise, parameters.metric)?;
@@ -155,6 +175,7 @@ pub fn select(
         labelled: selection.taken.len(),
         candidates: selection.candidates.len(),
         not_compared,
+        without_uncertainty,
         cases: selection.select(&typical),
     })
 }
@@ -165,8 +186,13 @@ struct Selector<'a> {
     rows: Vec<&'a CaseRow>,
     taken: Vec<usize>,
     candidates: Vec<usize>,
+    /// Uncertainty of each case, of all candidates, if it counts.
+    unsure: Option<Vec<Option<f64>>>,
     parameters: SelectionParameters,
 }
+
+/// 1 in the fixed-point numbers by which gains are weighted.
+const WEIGHT_ONE: f64 = 65_536.0;
 
 impl Selector<'_> {
     /// Selects; `typical` holds the mean similarity of each case to all others.
@@ -181,15 +207,15 @@ impl Selector<'_> {
                 let others: Vec<usize> =
                     candidates.iter().copied().filter(|case| !first.contains(case)).collect();
                 let rest = count - first.len();
-                let rest = subset_selection::k_centre_after(&self.matrix, &first, &others, rest);
+                let rest = self.k_centre_after(&first, &others, rest);
                 first.into_iter().chain(rest).collect()
             }
-            SelectionOrder::KCentre => {
-                subset_selection::k_centre_after(&self.matrix, taken, candidates, count)
-            }
+            SelectionOrder::KCentre => self.k_centre_after(taken, candidates, count),
             SelectionOrder::FacilityLocation => {
                 let similarity = self.matrix.clone().into_unit(metric);
-                subset_selection::facility_location_after(&similarity, taken, candidates, count)
+                let weight =
+                    |case: usize| self.uncertainty(case).map_or(1, |unsure| (unsure * WEIGHT_ONE) as i64);
+                subset_selection::facility_location_after(&similarity, taken, candidates, count, weight)
             }
         };
         let mut known = taken.clone();
@@ -201,6 +227,21 @@ impl Selector<'_> {
             known.push(case);
         }
         cases
+    }
+
+    /// Up to `count` of the candidates, always the farthest from the cases `taken` and selected;
+    /// distances are multiplied by the uncertainty where it counts.
+    fn k_centre_after(&self, taken: &[usize], candidates: &[usize], count: usize) -> Vec<usize> {
+        let identical = identical(self.parameters.metric);
+        let worth = |case: usize, nearest: f32| match self.uncertainty(case) {
+            Some(unsure) => unsure * f64::from(identical - nearest),
+            None => -f64::from(nearest),
+        };
+        subset_selection::k_centre_after(&self.matrix, taken, candidates, count, worth)
+    }
+
+    fn uncertainty(&self, case: usize) -> Option<f64> {
+        self.unsure.as_ref().and_then(|unsure| unsure[case])
     }
 
     /// For each case its similarity, 0 to 1, to the nearest labelled case.
@@ -256,6 +297,9 @@ impl Selector<'_> {
                 format!("the most typical of all: its mean {} to the others is {typical:.4}", metric.column())
             }
         };
+        let unsure = self.uncertainty(case);
+        let weighted = unsure
+            .map_or(String::new(), |unsure| format!("; weighted by its uncertainty, which is {unsure:.3}"));
         let reason = match (self.parameters.order, nearest.is_some()) {
             (SelectionOrder::KCentre, false) => format!("nothing is labelled yet, and it is {at}"),
             (SelectionOrder::KCentre, true) => {
@@ -278,7 +322,8 @@ impl Selector<'_> {
             distance,
             nearest_case,
             nearest_is: kind,
-            reason,
+            uncertainty: unsure,
+            reason: reason + &weighted,
         }
     }
 }

@@ -85,6 +85,14 @@ pub enum CurriculumError {
         /// What is invalid.
         problem: String,
     },
+    /// The uncertainties of the cases cannot be used.
+    #[error("cannot use the uncertainty of predictions: {problem}: {}", path.display())]
+    Uncertainties {
+        /// What is invalid.
+        problem: String,
+        /// The table of predictions.
+        path: PathBuf,
+    },
     /// A parameter has an invalid value.
     #[error("invalid {name}: {problem}")]
     InvalidOption {

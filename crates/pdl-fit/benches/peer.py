@@ -164,7 +164,7 @@ def loader(record, cases, steps, workers):
         transforms.SelectItemsd(both),
         *([transforms.SqueezeDimd(both, 1)] if dims == 2 else []),
     ]
-    change = changes(both, settings["augment"], plan["mirror"], patch[3 - dims :])
+    change = changes(both, plan["augment"] or settings["augment"], plan["mirror"], patch[3 - dims :])
     # No copies of the cached volumes are needed, as no later transform writes into them.
     data = CacheDataset(cases, transforms.Compose([*read, *draw, *change]), progress=False, copy_cache=False)
     drawn = torch.utils.data.RandomSampler(data, num_samples=steps * settings["cases_per_step"])

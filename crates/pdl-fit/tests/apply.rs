@@ -9,13 +9,13 @@ use pdl_io::nifti;
 use pdl_metrics::StructureScore;
 use pdl_volume::{Affine, Orientation, Volume};
 
-/// The sample cohort of CT, curated with a crop, and a short run on it with more `flags`.
-fn trained(folder: &Path, crop: &str, flags: &[&str]) -> (PathBuf, PathBuf) {
+/// The sample cohort of CT, curated with a crop, and a run of `steps` on it with more `flags`.
+fn trained(folder: &Path, crop: &str, steps: &str, flags: &[&str]) -> (PathBuf, PathBuf) {
     let out = folder.join("out");
     let (sample, to) = (pdl_tests::sample("ct"), out.to_str().unwrap());
-    pdl_tests::run_ok(&["curate", sample.to_str().unwrap(), "--out", to, "--crop", crop]);
-    let words = ["--name", "short", "--steps", "60", "--width", "8"];
-    let output = fit("train", &[&[out.to_str().unwrap()], &words[..], flags].concat());
+    pdl_tests::run_ok(&["curate", sample.to_str().unwrap(), "--out", to, "--crop", crop, "--no-report"]);
+    let words = ["--name", "short", "--width", "8", "--batch", "8", "--lr", "0.01", "--no-report"];
+    let output = fit("train", &[&[out.to_str().unwrap(), "--steps", steps], &words[..], flags].concat());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     (out.clone(), out.join("runs/short"))
 }
@@ -42,7 +42,7 @@ fn dice(a: &Path, b: &Path, label: u16) -> Option<f64> {
 #[test]
 fn predictions_lie_on_the_images_own_grids_and_score_what_evaluate_says() {
     let folder = tempfile::tempdir().unwrap();
-    let (out, run) = trained(folder.path(), "body", &[]);
+    let (out, run) = trained(folder.path(), "body", "100", &[]);
     let prepared = pdl_prepare::prepared_row::read(&out).unwrap();
     let cut = prepared.iter().filter(|row| row.crop_start_xyz != [0; 3]).count();
     assert!(cut > prepared.len() / 2, "bodies in air: {cut}");
@@ -158,7 +158,7 @@ fn predictions_lie_on_the_images_own_grids_and_score_what_evaluate_says() {
 #[test]
 fn a_dicom_series_is_segmented_and_wrong_runs_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let (_, run) = trained(folder.path(), "none", &[]);
+    let (_, run) = trained(folder.path(), "none", "60", &[]);
     let (run_text, out) = (run.to_str().unwrap(), folder.path().join("predicted"));
     let series = pdl_tests::root().join("sample-data/dicom/ct_01");
     let output = fit("predict", &[run_text, series.to_str().unwrap(), "--out", out.to_str().unwrap()]);
@@ -197,7 +197,7 @@ fn a_dicom_series_is_segmented_and_wrong_runs_are_refused() {
 #[test]
 fn a_finished_network_is_applied_in_the_windows_in_which_it_was_validated() {
     let folder = tempfile::tempdir().unwrap();
-    let (_, run) = trained(folder.path(), "body", &["--patch-share", "1"]);
+    let (_, run) = trained(folder.path(), "body", "30", &["--patch-share", "1"]);
     let record: pdl_fit::RunRecord = pdl_store::json::read(&run.join("run.json")).unwrap();
     let window = record.plan.schedule.window_after(record.results.steps);
     assert!(window[2] < record.plan.patch[2], "its patches stay small to the end: {window:?}");

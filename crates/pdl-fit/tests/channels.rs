@@ -53,7 +53,9 @@ fn an_organ_that_one_channel_alone_shows_is_found_with_two() {
     let [both, ct] = ["both", "ct"].map(|name| folder.path().join(name));
     curated(&cohort, &both, &[]);
     curated(&cohort, &ct, &["--channel", "0"]);
-    let flags = ["--steps", "150", "--eval-every", "150", "--lr", "0.01"];
+    let flags =
+        "--steps 80 --eval-every 80 --batch 16 --optimiser muon --lr 0.02 --ema 0.95 --schedule conventional";
+    let flags: Vec<&str> = flags.split(' ').collect();
     let (with_both, with_ct) = (trained(&both, "a", &flags), trained(&ct, "a", &flags));
     assert_eq!(
         (with_both.channels.as_slice(), with_both.plan.network.inputs),
@@ -108,8 +110,20 @@ fn volumes_of_several_channels_are_trained_on_from_files_as_from_memory() {
     let folder = tempfile::tempdir().unwrap();
     let (cohort, out) = (cohort(folder.path()), folder.path().join("out"));
     curated(&cohort, &out, &[]);
-    let flags =
-        ["--dims", "3", "--patch", "16,16,16", "--steps", "4", "--eval-every", "4", "--augment", "full"];
+    let flags = [
+        "--dims",
+        "3",
+        "--patch",
+        "16,16,16",
+        "--steps",
+        "3",
+        "--eval-every",
+        "3",
+        "--augment",
+        "full",
+        "--batch",
+        "4",
+    ];
     let memory = trained(&out, "memory", &flags);
     let files = trained(&out, "files", &[&flags[..], &["--memory", "6MiB"]].concat());
     assert!(out.join("training-cache").is_dir());

@@ -16,6 +16,7 @@ tuning_evaluations = 10
 [shared]
 width = 4
 depth = 2
+batch = 12
 
 [[arm]]
 name = "plain"
@@ -26,10 +27,15 @@ name = "grown, coarse first"
 schedule = "random"
 grow_share = 0.3
 coarse_share = 0.5
-patch_share = 0.3
-batch = 12
-batch_start = 4
+patch_share = 0.5
+batch_start = 6
 "#;
+
+/// The same with an arm whose steps take as long as those of the other, and are timed with them.
+fn plain_protocol() -> String {
+    let (plain, _) = PROTOCOL.split_once("grow_share").unwrap();
+    plain.replace("seconds = [1.0]", "seconds = [0.5]").replace("seconds = 1.5", "seconds = 0.7")
+}
 
 /// The MR sample cohort, curated, and the file of a protocol.
 fn curated(protocol: &str) -> (tempfile::TempDir, PathBuf, PathBuf) {
@@ -104,7 +110,7 @@ fn schedules_are_tuned_then_reported_on_other_seeds() {
 
 #[test]
 fn processes_share_a_tuning() {
-    let (_folder, out, protocol) = curated(PROTOCOL);
+    let (_folder, out, protocol) = curated(&plain_protocol());
     let flags = ["--protocol", protocol.to_str().unwrap(), "--seeds", "0"];
     let both: Vec<Output> = std::thread::scope(|scope| {
         let started: Vec<_> = (0..2).map(|_| scope.spawn(|| compare(&out, &flags))).collect();
@@ -140,8 +146,8 @@ fn processes_share_a_tuning() {
 
 #[test]
 fn a_seed_that_tuned_is_not_reported() {
-    let short = PROTOCOL.replace("[101]", "[2]").replace("seconds = [1.0]", "seconds = [0.3]");
-    let (_folder, out, protocol) = curated(&short.replace("lrs = [0.003, 0.02]", "lrs = [0.02]"));
+    let short = plain_protocol().replace("[101]", "[2]").replace("lrs = [0.003, 0.02]", "lrs = [0.02]");
+    let (_folder, out, protocol) = curated(&short);
     let output = compare(&out, &["--protocol", protocol.to_str().unwrap(), "--seeds", "2"]);
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(

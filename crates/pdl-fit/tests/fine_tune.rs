@@ -45,7 +45,7 @@ fn refusal(output: &Output) -> String {
 fn a_run_starts_from_another_one_and_takes_what_fits() {
     let folder = tempfile::tempdir().unwrap();
     let (mr, ct) = (curated(folder.path(), "mr"), curated(folder.path(), "ct"));
-    let (_, base) = trained(&mr, "base", &["--steps", "40", "--width", "4", "--lr", "0.01"]);
+    let (_, base) = trained(&mr, "base", &["--steps", "40", "--width", "4", "--lr", "0.01", "--batch", "8"]);
     let run = mr.join("runs/base");
     let (run_text, weights) = (run.to_str().unwrap(), run.join("weights.safetensors"));
 
@@ -135,6 +135,17 @@ fn a_finished_run_is_extended_and_an_interrupted_extension_resumes() {
     assert!(told.contains("with other settings"), "{told}");
     let told = refusal(&train(&out, "nobody", &["--extend", "8"]).output().unwrap());
     assert!(told.contains("no finished run"), "{told}");
+}
+
+/// The machine may have other work: the number of steps follows what they take.
+#[test]
+fn a_run_of_seconds_ends_within_three_percent_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = curated(folder.path(), "mr");
+    let (_, record) = trained(&out, "a", &["--seconds", "4", "--width", "4", "--schedule", "conventional"]);
+    let seconds = record.results.training_seconds;
+    assert!((seconds - 4.0).abs() <= 0.03 * 4.0, "{seconds}");
+    assert_eq!(record.plan.steps, record.results.steps);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use pdl_fit::{HistoryRow, read_history};
 
@@ -57,8 +57,21 @@ fn patches_from_files_are_those_from_memory() {
     let folder = tempfile::tempdir().unwrap();
     let out = curated(folder.path());
     for flags in [
-        &["--steps", "12", "--eval-every", "4", "--augment", "full"][..],
-        &["--dims", "3", "--patch", "16,24,16", "--steps", "6", "--eval-every", "3", "--augment", "full"],
+        &["--steps", "9", "--eval-every", "3", "--augment", "full", "--batch", "8"][..],
+        &[
+            "--dims",
+            "3",
+            "--patch",
+            "16,24,16",
+            "--steps",
+            "4",
+            "--eval-every",
+            "2",
+            "--augment",
+            "full",
+            "--batch",
+            "4",
+        ],
     ] {
         train(&out, "memory", &[flags, &["--force"]].concat());
         let told = train(&out, "files", &[flags, &["--force", "--memory", SMALL, "--workers", "2"]].concat());
@@ -87,17 +100,38 @@ fn patches_from_files_are_those_from_memory() {
 fn a_run_from_files_that_is_killed_ends_with_the_figures_of_an_undisturbed_one() {
     let folder = tempfile::tempdir().unwrap();
     let out = curated(folder.path());
-    let flags = ["--steps", "24", "--eval-every", "6", "--augment", "light", "--batch", "8", "--memory"];
+    let flags = ["--steps", "16", "--eval-every", "4", "--augment", "light", "--batch", "4", "--memory"];
+    let begin = Instant::now();
     train(&out, "whole", &[&flags[..], &["1GiB"]].concat());
+    let whole = begin.elapsed();
     assert!(!out.join("training-cache").exists(), "memory holds all cases");
-    for moment in [60, 150, 300, 450, 600, 900, 200, 1200] {
-        let mut run = command(&out, "killed", &[&flags[..], &[SMALL]].concat()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(moment));
-        run.kill().unwrap(); // SIGKILL
-        run.wait().unwrap();
+    // Ten moments of a whole run, from a sequence that fills its length evenly (multiples of the
+    // golden ratio); a run that has ended before its moment is followed by another one.
+    let (mut killed, mut runs) = (0, 1);
+    for moment in (1..).map(|n| (f64::from(n) * 0.618_034).fract()) {
+        let name = format!("killed{runs}");
+        let mut run = command(&out, &name, &[&flags[..], &[SMALL]].concat()).spawn().unwrap();
+        std::thread::sleep(whole.mul_f64(moment));
+        match run.try_wait().unwrap() {
+            Some(ended) => {
+                assert!(ended.success());
+                runs += 1;
+            }
+            None => {
+                run.kill().unwrap(); // SIGKILL
+                run.wait().unwrap();
+                killed += 1;
+            }
+        }
+        if killed == 10 {
+            break;
+        }
     }
-    train(&out, "killed", &[&flags[..], &[SMALL]].concat());
-    assert_eq!(results(&out, "killed"), results(&out, "whole"));
+    for run in 1..=runs {
+        let name = format!("killed{run}");
+        train(&out, &name, &[&flags[..], &[SMALL]].concat());
+        assert_eq!(results(&out, &name), results(&out, "whole"), "{name}");
+    }
     let rubbish = files(&out).into_keys().filter(|path| path.extension().is_none_or(|e| e != "voxels"));
     assert_eq!(rubbish.count(), 0);
 }

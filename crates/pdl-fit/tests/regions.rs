@@ -39,7 +39,9 @@ fn regions_are_learnt_scored_and_written_as_labels() {
         regions,
         "--no-report",
     ]);
-    fit("train", &[to, "--name", "short", "--steps", "60", "--width", "8", "--ema", "0", "--lr", "0.01"]);
+    let flags =
+        ["--steps", "80", "--width", "8", "--batch", "8", "--ema", "0", "--lr", "0.01", "--no-report"];
+    fit("train", &[&[to, "--name", "short"], &flags[..]].concat());
     let run = out.join("runs/short");
     let record = read_run(&run).unwrap();
     assert_eq!((record.plan.network.classes, record.results.dice.len(), record.labels.len()), (3, 3, 5));

@@ -14,17 +14,19 @@ pub fn k_centre(matrix: &SimilarityMatrix, first: usize) -> Vec<usize> {
     }
     let others: Vec<usize> = (0..matrix.cases()).filter(|case| *case != first).collect();
     let mut order = vec![first];
-    order.extend(k_centre_after(matrix, &[first], &others, others.len()));
+    order.extend(k_centre_after(matrix, &[first], &others, others.len(), |_, nearest| -f64::from(nearest)));
     order
 }
 
-/// K-centre greedy after the cases `taken`: up to `count` of the `candidates`, always the one with
-/// the smallest similarity to its nearest case that is taken or selected.
+/// K-centre greedy after the cases `taken`: up to `count` of the `candidates`, always the one of
+/// the largest `worth`, which falls with the similarity to its nearest case that is taken or
+/// selected.
 pub fn k_centre_after(
     matrix: &SimilarityMatrix,
     taken: &[usize],
     candidates: &[usize],
     count: usize,
+    worth: impl Fn(usize, f32) -> f64,
 ) -> Vec<usize> {
     let mut nearest = vec![f32::NEG_INFINITY; matrix.cases()];
     taken.iter().for_each(|case| take_in(&mut nearest, matrix.row(*case)));
@@ -32,7 +34,7 @@ pub fn k_centre_after(
     candidates.iter().for_each(|case| waiting[*case] = true);
     let mut order = Vec::with_capacity(count.min(candidates.len()));
     while order.len() < count
-        && let Some(case) = best(&waiting, |other| -f64::from(nearest[other]))
+        && let Some(case) = best(&waiting, |other| worth(other, nearest[other]))
     {
         order.push(case);
         waiting[case] = false;
@@ -54,21 +56,24 @@ const ONE: f32 = (1 << 30) as f32;
 /// exactly the same, and rounding must not decide.
 pub fn facility_location(similarity: &SimilarityMatrix) -> Vec<usize> {
     let all: Vec<usize> = (0..similarity.cases()).collect();
-    facility_location_after(similarity, &[], &all, all.len())
+    facility_location_after(similarity, &[], &all, all.len(), |_| 1)
 }
 
-/// [`facility_location`] after the cases `taken`: up to `count` of the `candidates`.
+/// [`facility_location`] after the cases `taken`: up to `count` of the `candidates`, each gain
+/// times the `weight` of its case.
 pub fn facility_location_after(
     similarity: &SimilarityMatrix,
     taken: &[usize],
     candidates: &[usize],
     count: usize,
+    weight: impl Fn(usize) -> i64,
 ) -> Vec<usize> {
     let mut covered = vec![0.0_f32; similarity.cases()];
     taken.iter().for_each(|case| take_in(&mut covered, similarity.row(*case)));
     let gain = |case: usize, covered: &[f32]| -> i64 {
         let more = |(value, covered): (&f32, &f32)| ((value * ONE) as i32 - (covered * ONE) as i32).max(0);
-        similarity.row(case).iter().zip(covered).map(more).map(i64::from).sum()
+        let gain: i64 = similarity.row(case).iter().zip(covered).map(more).map(i64::from).sum();
+        gain.saturating_mul(weight(case))
     };
     let mut heap: BinaryHeap<Bound> = candidates
         .iter()
@@ -173,14 +178,28 @@ mod tests {
     #[test]
     fn cases_that_are_taken_count_as_selected_and_are_no_candidates() {
         let line = matrix(&[0.0, 0.1, 0.5, 1.0]);
-        assert_eq!(k_centre_after(&line, &[0], &[1, 2, 3], 2), [3, 2]);
-        assert_eq!(k_centre_after(&line, &[0, 3], &[1, 2], 9), [2, 1]);
-        assert_eq!(k_centre_after(&line, &[0, 3], &[1], 1), [1], "2 is no candidate");
+        let far = |_, nearest: f32| -f64::from(nearest);
+        assert_eq!(k_centre_after(&line, &[0], &[1, 2, 3], 2, far), [3, 2]);
+        assert_eq!(k_centre_after(&line, &[0, 3], &[1, 2], 9, far), [2, 1]);
+        assert_eq!(k_centre_after(&line, &[0, 3], &[1], 1, far), [1], "2 is no candidate");
         let unit = line.into_unit(Metric::Ssim);
         // With 0 taken, 2 raises the similarities 0.9, 0.5, 0 of the others by 0, 0.5 and 0.5.
-        assert_eq!(facility_location_after(&unit, &[0], &[1, 2, 3], 1), [2]);
+        assert_eq!(facility_location_after(&unit, &[0], &[1, 2, 3], 1, |_| 1), [2]);
         let whole = facility_location(&unit);
-        assert_eq!(facility_location_after(&unit, &whole[..2], &whole[2..], 2), whole[2..]);
+        assert_eq!(facility_location_after(&unit, &whole[..2], &whole[2..], 2, |_| 1), whole[2..]);
+    }
+
+    #[test]
+    fn weights_decide_between_cases_of_like_worth_and_equal_ones_nothing() {
+        let line = matrix(&[0.0, 0.1, 0.5, 1.0]);
+        let weights = [1.0, 1.0, 3.0, 1.0];
+        let weighted = |case: usize, nearest: f32| weights[case] * f64::from(1.0 - nearest);
+        // Distances from 0 are 0.1, 0.5 and 1, with weights 0.1, 1.5 and 1.
+        assert_eq!(k_centre_after(&line, &[0], &[1, 2, 3], 3, weighted), [2, 3, 1]);
+        let unit = line.into_unit(Metric::Ssim);
+        let all = |weight: [i64; 4]| facility_location_after(&unit, &[0], &[1, 2, 3], 3, |case| weight[case]);
+        assert_eq!(all([1; 4]), all([1 << 16; 4]));
+        assert_eq!(all([1, 90, 1, 1])[0], 1);
     }
 
     /// The plain greedy algorithm: every gain anew for every selection.

@@ -8,6 +8,7 @@ use crate::experiment::runner::RunEvent;
 use crate::experiment::tuning::{Sides, Trial};
 use crate::plan::curriculum_schedule::PatchSpec;
 use crate::plan::run_plan::{RunPlan, Speed, TimedPart};
+use crate::plan::settings::Augment;
 use crate::train::history::HistoryRow;
 use crate::train::training::Event;
 
@@ -19,10 +20,11 @@ pub(crate) fn show_run(display: &Display, event: &Event<'_>) {
             let size = if plan.network.dims == 2 { format!("{y} x {x}") } else { format!("{z} x {y} x {x}") };
             note(&format!(
                 "{training} training and {validation} validation cases; {} steps of {} patches of {size} voxels \
-                 (y, x last), all cases active after {}; {}-D U-Net of {} levels; {} threads, {}",
+                 (y, x last), all cases active after {}, augmentation {}; {}-D U-Net of {} levels; {} threads, {}",
                 plan.steps,
                 plan.batch,
                 plan.steps_until_all_joined,
+                plan.augment.unwrap_or(Augment::None).name(),
                 plan.network.dims,
                 plan.network.depth,
                 programs.threads,
@@ -30,6 +32,14 @@ pub(crate) fn show_run(display: &Display, event: &Event<'_>) {
             ));
             if plan.steps_until_all_joined > plan.steps {
                 note("warning: the run ends before all cases are active: some are never trained on");
+            }
+            if let Some((axis, thick)) = plan.thick_in_plane() {
+                note(&format!(
+                    "warning: the network sees axial planes (y, x), and the slices of these images are thick along {} \
+                     ({thick:.3} mm; {:.3} mm along z): --dims 3 uses their fine axes together",
+                    ["z", "y", "x"][axis],
+                    plan.spacing_mm[0]
+                ));
             }
             side_warnings(plan, labels).iter().for_each(|line| note(line));
             note("    step  seconds  epoch  cases    loss   Dice  (by label)");

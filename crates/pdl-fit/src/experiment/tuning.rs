@@ -30,7 +30,7 @@ use crate::error::{Difference, FitError, Record, Result};
 use crate::experiment::run_record::{Programs, Reference};
 use crate::experiment::runner::{RunEvent, Runs};
 use crate::plan::run_plan::Speed;
-use crate::plan::settings::Settings;
+use crate::plan::settings::{Augment, Settings};
 use crate::train::training;
 
 /// Folder of a tuning in the curation folder.
@@ -268,12 +268,11 @@ fn start(
     let limit = MemoryLimit::or_half_of_free(request.memory);
     let loaded = cohort.load(out, Subset::Tuning, request.trust_files, &limit)?;
     let loading = loading.elapsed().as_secs_f64();
-    let candidates =
-        search.draw(settings, &cohort.with(&cohort.training_images(&loaded, settings.augment)?))?;
+    let candidates = search.draw(settings, &cohort.with(&cohort.training_images(&loaded, Augment::None)?))?;
     let (mut timed, mut known) = (Vec::new(), training::Known::new());
     let mut evaluating = 0.0;
     for candidate in candidates {
-        let settings = candidate.applied(settings);
+        let settings = candidate.trial(settings);
         let speed = training::speed_of(&settings, &cohort, &loaded, &mut known)?;
         evaluating += training::seconds_of_evaluation(&settings, &cohort, &loaded)?;
         watch(&RunEvent::Timed(&speed));
@@ -370,7 +369,7 @@ impl Trials<'_> {
         let Timed { candidate: values, speed } = &self.tuning.candidates[candidate];
         let steps = speed.steps(self.tuning.rungs[rung].seconds).max(LEAST_STEPS);
         let settings =
-            Settings { steps: Some(steps), eval_every: Some(steps), ..values.applied(&self.tuning.settings) };
+            Settings { steps: Some(steps), eval_every: Some(steps), ..values.trial(&self.tuning.settings) };
         let name = format!("rung{}-candidate{}", rung + 1, candidate + 1);
         let planned = self.tuning.rungs.iter().map(|rung| rung.candidates).sum();
         let run = self.runs.make(&name, &settings, (self.rows.len() + 1, planned))?;

@@ -43,7 +43,7 @@ impl Model {
         training::prepare_libtorch(&settings)?;
         let device = ComputeDevice::choose(device)?;
         let net = UNet::new(record.plan.network).on(device);
-        let weights = Weights::load(net.parameters(), &path, device.tch())?;
+        let weights = Weights::load(net.parameters(), &path, device)?;
         let channels = Channels::new(record.labels.iter().map(|label| label.value).collect());
         Ok(Self { record, channels, net, weights, device })
     }
@@ -52,7 +52,7 @@ impl Model {
     pub fn predictor(&self) -> Predictor<'_> {
         let Self { record, net, weights, device, .. } = self;
         let window = record.plan.schedule.window_after(record.results.steps);
-        Predictor { net, weights, regions: &record.plan.regions, window, device: device.tch() }
+        Predictor { net, weights, regions: &record.plan.regions, window, device: *device }
     }
 
     /// The network and its weights.

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::error::Result;
 use crate::inference::tiling::Tiling;
+use crate::model::device::ComputeDevice;
 
 /// Sliding buffer of planes to which windows are added. It moves along z, so that memory is bounded
 /// by a window's depth or a batch of planes.
@@ -14,7 +15,7 @@ pub struct Slab {
     classes: i64,
     /// Number format of the sums of probabilities.
     kind: Kind,
-    device: Device,
+    device: ComputeDevice,
     /// Number of its first plane in the padded volume.
     pub first: usize,
     planes: VecDeque<PlaneSums>,
@@ -31,7 +32,7 @@ pub struct PlaneSums {
 
 impl Slab {
     /// An empty buffer.
-    pub fn new(classes: i64, kind: Kind, device: Device) -> Self {
+    pub fn new(classes: i64, kind: Kind, device: ComputeDevice) -> Self {
         Self { classes, kind, device, first: 0, planes: VecDeque::new() }
     }
 
@@ -43,8 +44,8 @@ impl Slab {
         let [_, y, x] = tiling.size.map(|n| n as i64);
         while self.first + self.planes.len() < end {
             self.planes.push_back(PlaneSums {
-                sums: Tensor::f_zeros([self.classes, y, x], (self.kind, self.device))?,
-                weights: Tensor::f_zeros([y, x], (Kind::Float, self.device))?,
+                sums: Tensor::f_zeros([self.classes, y, x], self.device.options(self.kind))?,
+                weights: Tensor::f_zeros([y, x], self.device.options(Kind::Float))?,
             });
         }
         Ok(())
@@ -96,7 +97,7 @@ impl PlaneSums {
         let (start, size) = ([tiling.pad[1], tiling.pad[2]], [height, width]);
         let sums = part(&self.sums, 1, start, size)?.f_to_kind(Kind::Float)?;
         let means = sums.f_div(&part(&self.weights, 0, start, size)?)?;
-        let means = means.f_permute([1, 2, 0])?.f_to_device(Device::Cpu)?.f_contiguous()?;
+        let means = ComputeDevice::download(&means.f_permute([1, 2, 0])?)?.f_contiguous()?;
         let mut p = vec![0.0; means.numel()];
         means.f_copy_data(&mut p, means.numel())?;
         Ok(p)

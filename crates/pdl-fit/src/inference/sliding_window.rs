@@ -7,7 +7,7 @@
 //! less accurate near the faces of a window (nnU-Net).
 
 use pdl_volume::{Grid, VoxelBox};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::data::case::{Case, CasePart};
 use crate::data::dataset::EvalCase;
@@ -17,6 +17,7 @@ use crate::error::{FitError, Result};
 use crate::inference::resample::{Decision, PlaneResampler};
 use crate::inference::slab::Slab;
 use crate::inference::tiling::Tiling;
+use crate::model::device::ComputeDevice;
 use crate::model::memory_format;
 use crate::model::unet::UNet;
 use crate::model::weights::Weights;
@@ -41,7 +42,7 @@ pub struct Predictor<'a> {
     /// for planes.
     pub window: [usize; 3],
     /// Device of the weights.
-    pub device: Device,
+    pub device: ComputeDevice,
 }
 
 impl Predictor<'_> {
@@ -184,7 +185,7 @@ impl Predictor<'_> {
         let count = voxels.len() as i64 / (inputs * sides.iter().product::<i64>());
         let shape: Vec<i64> =
             [count, inputs].into_iter().chain(sides[3 - self.net.plan().dims..].iter().copied()).collect();
-        let voxels = Tensor::f_from_slice(voxels)?.f_to_device(self.device)?;
+        let voxels = self.device.upload(&Tensor::f_from_slice(voxels)?)?;
         let images = memory_format::from_channels_last(&voxels, &shape)?;
         let logits = self.net.forward(self.weights, &images)?;
         let p = match self.regions {
@@ -302,6 +303,8 @@ impl ProbabilityPlanes<'_> {
 
 #[cfg(test)]
 mod tests {
+    use tch::Device;
+
     use super::*;
     use crate::inference::slab::part;
     use crate::model::unet::NetworkPlan;
@@ -323,7 +326,7 @@ mod tests {
 
     fn network(dims: usize) -> (UNet, Weights) {
         let net = UNet::new(NetworkPlan::plain(dims, 4, 2, CLASSES));
-        let weights = Weights::new(net.parameters(), 3, Device::Cpu).unwrap();
+        let weights = Weights::new(net.parameters(), 3, ComputeDevice::CPU).unwrap();
         (net, weights)
     }
 
@@ -345,7 +348,7 @@ mod tests {
     }
 
     fn predictor((net, weights): &(UNet, Weights), window: [usize; 3]) -> Predictor<'_> {
-        Predictor { net, weights, regions: &[], window, device: Device::Cpu }
+        Predictor { net, weights, regions: &[], window, device: ComputeDevice::CPU }
     }
 
     /// Probabilities (N, channel, z, y, x) of images (N, 1, z, y, x) from one forward pass.
@@ -496,7 +499,7 @@ mod tests {
     #[test]
     fn all_inputs_reach_the_network() {
         let net = UNet::new(NetworkPlan { inputs: 2, ..NetworkPlan::plain(3, 4, 2, CLASSES) });
-        let network = (net, Weights::new(net.parameters(), 3, Device::Cpu).unwrap());
+        let network = (net, Weights::new(net.parameters(), 3, ComputeDevice::CPU).unwrap());
         let window = [4, 8, 8];
         let grid = case([8, 8, 4]).grid;
         let image = |scale: f32| {

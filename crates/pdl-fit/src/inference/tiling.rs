@@ -1,8 +1,9 @@
 //! Positions and weights of the windows of sliding-window inference.
 
-use tch::{Device, Tensor};
+use tch::Tensor;
 
 use crate::error::Result;
+use crate::model::device::ComputeDevice;
 
 /// Standard deviation of a window's weight along an axis, as a fraction of its side (nnU-Net).
 const WINDOW_SIGMA: f64 = 0.125;
@@ -61,10 +62,10 @@ impl Tiling {
     ///
     /// # Errors
     /// [`crate::FitError::Torch`] if libtorch fails.
-    pub fn weight(&self, device: Device) -> Result<Tensor> {
+    pub fn weight(&self, device: ComputeDevice) -> Result<Tensor> {
         let overlap = (0..3).any(|axis| self.window[axis] > 1 && self.window[axis] < self.size[axis]);
         let weight = if overlap { gaussian(self.window) } else { vec![1.0; self.window.iter().product()] };
-        Ok(Tensor::f_from_slice(&weight)?.f_view(self.window.map(|n| n as i64))?.f_to_device(device)?)
+        device.upload(&Tensor::f_from_slice(&weight)?.f_view(self.window.map(|n| n as i64))?)
     }
 }
 

@@ -54,9 +54,14 @@ impl ComputeDevice {
         }
     }
 
-    /// libtorch's device.
-    pub fn tch(self) -> Device {
-        self.0
+    /// The device of a tensor.
+    pub fn of(tensor: &Tensor) -> Self {
+        Self(tensor.device())
+    }
+
+    /// Number format and device of new tensors.
+    pub(crate) fn options(self, kind: Kind) -> (Kind, Device) {
+        (kind, self.0)
     }
 
     /// Number format of convolutions: bfloat16 on CUDA devices; elsewhere that of their input.
@@ -77,5 +82,13 @@ impl ComputeDevice {
             }
             device => host.f_to_device(device)?,
         })
+    }
+
+    /// A tensor of any device in host memory.
+    ///
+    /// # Errors
+    /// [`FitError::Torch`] if libtorch fails.
+    pub(crate) fn download(tensor: &Tensor) -> Result<Tensor> {
+        Ok(tensor.f_to_device(Self::CPU.0)?)
     }
 }

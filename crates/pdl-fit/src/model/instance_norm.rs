@@ -12,9 +12,10 @@ use std::cell::RefCell;
 
 use pulp::Arch;
 use rayon::prelude::*;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::error::Result;
+use crate::model::device::ComputeDevice;
 use crate::model::memory_format;
 
 /// Added to the variance before the square root.
@@ -101,7 +102,7 @@ struct Moments {
 pub fn forward(x: &Tensor, affine: ScaleShift, tape: Option<&Tape>) -> Result<Tensor> {
     let shape = Shape::of(x);
     let input = memory_format::to_channels_last(x)?;
-    let output = Tensor::f_empty([input.numel() as i64], (Kind::Float, Device::Cpu))?;
+    let output = Tensor::f_empty([input.numel() as i64], ComputeDevice::CPU.options(Kind::Float))?;
     let (scale, shift) = (numbers(&affine.scale)?, numbers(&affine.shift)?);
     let values = floats(&input);
     let moments = moments(values, shape);
@@ -184,7 +185,7 @@ impl Normalised {
             to_all(channels, &mut AddGradients { part, outer, of: of(sample, &[]), sums });
         });
         let inner: Vec<Line> = inner_lines(moments, &lines, &sums, shape.pixels as f64);
-        let gradient = Tensor::f_empty([x.len() as i64], (Kind::Float, Device::Cpu))?;
+        let gradient = Tensor::f_empty([x.len() as i64], ComputeDevice::CPU.options(Kind::Float))?;
         filled(floats_mut(&gradient), shape, |sample, start, out| {
             let (part, outer) = (&x[start..start + out.len()], &outer[start..start + out.len()]);
             let of = of(sample, &inner[sample * channels..][..channels]);
@@ -478,11 +479,13 @@ fn floats_mut(fresh: &Tensor) -> &mut [f32] {
 }
 
 fn is_plain(t: &Tensor) -> bool {
-    t.kind() == Kind::Float && t.device() == Device::Cpu && t.is_contiguous()
+    t.kind() == Kind::Float && ComputeDevice::of(t) == ComputeDevice::CPU && t.is_contiguous()
 }
 
 #[cfg(test)]
 mod tests {
+    use tch::Device;
+
     use super::*;
 
     /// Activations, factor and offset with gradients; the mean is far from zero.

@@ -10,10 +10,11 @@
 use std::path::Path;
 
 use prost::Message;
-use tch::{Device, Kind};
+use tch::Kind;
 
 use crate::error::{FitError, Result};
 use crate::inference::model::Model;
+use crate::model::device::ComputeDevice;
 use crate::model::instance_norm::{EPSILON, SLOPE};
 use crate::model::onnx_messages::{
     Attribute, Constant, Entry, FLOAT, Graph, Model as File, Node, OperatorSet, Shape, Side, TensorType,
@@ -212,7 +213,7 @@ impl GraphBuilder<'_> {
 
     /// Adds a parameter as a constant; returns its shape.
     fn constant(&mut self, name: &str) -> Result<Vec<i64>> {
-        let value = self.weights.get(name)?.f_detach()?.f_to_device(Device::Cpu)?.f_to_kind(Kind::Float)?;
+        let value = ComputeDevice::download(&self.weights.get(name)?.f_detach()?)?.f_to_kind(Kind::Float)?;
         let (dims, value) = (value.size(), value.f_contiguous()?);
         let mut elements = vec![0.0_f32; value.numel()];
         value.f_copy_data(&mut elements, value.numel())?;
@@ -242,7 +243,7 @@ mod tests {
         let batch = NetworkPlan { norm: Norm::Batch, residual: true, ..NetworkPlan::plain(2, 4, 3, 3) };
         let single = NetworkPlan::plain(2, 4, 1, 2);
         for plan in [plain, thick, batch, single] {
-            let weights = Weights::new(UNet::new(plan).parameters(), 1, Device::Cpu).unwrap();
+            let weights = Weights::new(UNet::new(plan).parameters(), 1, ComputeDevice::CPU).unwrap();
             let bytes = file(&plan, &weights).unwrap().encode_to_vec();
             let graph = File::decode(bytes.as_slice()).unwrap().graph.unwrap();
             let constants: Vec<&str> = graph.initializer.iter().filter_map(|c| c.name.as_deref()).collect();

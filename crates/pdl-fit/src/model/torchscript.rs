@@ -9,10 +9,11 @@
 
 use std::path::Path;
 
-use tch::{CModule, Device, Kind, Tensor};
+use tch::{CModule, Kind, Tensor};
 
 use crate::error::{FitError, Result};
 use crate::inference::model::Model;
+use crate::model::device::ComputeDevice;
 use crate::model::unet::UNet;
 use crate::model::weights::Weights;
 
@@ -35,7 +36,7 @@ fn traced(net: &UNet, weights: &Weights) -> Result<CModule> {
     let (plan, weights) = (net.plan(), weights.frozen()?); // they become constants, which have no gradients
     let side = 2 * plan.stride() as i64;
     let shape: Vec<i64> = [1, plan.inputs].into_iter().chain(vec![side; plan.dims]).collect();
-    let image = Tensor::f_zeros(shape, (Kind::Float, Device::Cpu))?;
+    let image = Tensor::f_zeros(shape, ComputeDevice::CPU.options(Kind::Float))?;
     let mut problem: Option<FitError> = None;
     let mut forward = |images: &[Tensor]| match net.forward_traced(&weights, &images[0]) {
         Ok(logits) => vec![logits],
@@ -55,13 +56,13 @@ fn traced(net: &UNet, weights: &Weights) -> Result<CModule> {
 mod tests {
     use super::*;
     use crate::model::unet::{NetworkPlan, Norm};
-    use tch::IValue;
+    use tch::{Device, IValue};
 
     /// Largest difference of the logits after a round trip through the file, for images of other
     /// sizes than the traced one.
     fn difference(plan: NetworkPlan, shape: &[i64]) -> f64 {
         let net = UNet::new(plan);
-        let weights = Weights::new(net.parameters(), 5, Device::Cpu).unwrap();
+        let weights = Weights::new(net.parameters(), 5, ComputeDevice::CPU).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("network.pt");
         traced(&net, &weights).unwrap().save(&path).unwrap();

@@ -7,7 +7,7 @@
 use clap::ValueEnum;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::error::Result;
 use crate::model::device::ComputeDevice;
@@ -311,7 +311,7 @@ impl Pass<'_> {
     fn has_own_norm(&self, x: &Tensor) -> bool {
         self.plan.norm == Norm::Instance
             && !matches!(self.mode, Mode::Traced)
-            && (x.device(), x.kind()) == (Device::Cpu, Kind::Float)
+            && (ComputeDevice::of(x), x.kind()) == (ComputeDevice::CPU, Kind::Float)
     }
 
     /// Cuts the graph for activations that several of its parts use.
@@ -407,6 +407,8 @@ impl Pass<'_> {
 
 #[cfg(test)]
 mod tests {
+    use tch::Device;
+
     use super::*;
     use crate::model::memory_format;
     use crate::optim::loss;
@@ -424,7 +426,7 @@ mod tests {
 
     fn logits_shape(plan: NetworkPlan, sides: &[i64]) -> (Vec<i64>, Vec<i64>) {
         let net = UNet::new(plan);
-        let weights = Weights::new(net.parameters(), 1, Device::Cpu).unwrap();
+        let weights = Weights::new(net.parameters(), 1, ComputeDevice::CPU).unwrap();
         let logits = net.forward(&weights, &images(sides)).unwrap();
         (logits.size(), logits.stride())
     }
@@ -466,7 +468,7 @@ mod tests {
     fn deep_supervision_gives_the_logits_of_coarser_levels() {
         let plan = NetworkPlan { deep_supervision: true, ..NetworkPlan::plain(2, 4, 3, 3) };
         let net = UNet::new(plan);
-        let weights = Weights::new(net.parameters(), 1, Device::Cpu).unwrap();
+        let weights = Weights::new(net.parameters(), 1, ComputeDevice::CPU).unwrap();
         let logits = net.forward_training(&weights, &images(&[16, 24]), &Tape::default()).unwrap();
         let sizes: Vec<Vec<i64>> = logits.iter().map(Tensor::size).collect();
         assert_eq!(sizes, [vec![2, 3, 16, 24], vec![2, 3, 8, 12]]);
@@ -477,7 +479,7 @@ mod tests {
     /// no cuts.
     fn step(plan: NetworkPlan, sides: &[i64], kind: Kind) -> (f64, Tensor) {
         let net = UNet::new(plan);
-        let weights = Weights::new(net.parameters(), 3, Device::Cpu).unwrap().to_kind(kind).unwrap();
+        let weights = Weights::new(net.parameters(), 3, ComputeDevice::CPU).unwrap().to_kind(kind).unwrap();
         let shape: Vec<i64> = [2].iter().chain(sides).copied().collect();
         tch::manual_seed(2);
         let target = Tensor::randint(plan.classes, shape.as_slice(), (Kind::Int64, Device::Cpu));
@@ -512,7 +514,7 @@ mod tests {
     #[test]
     fn batch_norms_learn_their_figures_in_training_only() {
         let net = UNet::new(NetworkPlan { norm: Norm::Batch, ..NetworkPlan::plain(2, 4, 1, 2) });
-        let weights = Weights::new(net.parameters(), 1, Device::Cpu).unwrap();
+        let weights = Weights::new(net.parameters(), 1, ComputeDevice::CPU).unwrap();
         let mean = || weights.get("encoder.0.0.norm.mean").unwrap().abs().sum(Kind::Double).double_value(&[]);
         let _ = net.forward(&weights, &images(&[8, 8])).unwrap();
         assert_eq!(mean(), 0.0);

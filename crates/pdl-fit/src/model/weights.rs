@@ -4,10 +4,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::data::random::{Purpose, Random};
 use crate::error::{FitError, Result};
+use crate::model::device::ComputeDevice;
 use crate::model::instance_norm::Tape;
 use crate::model::memory_format;
 
@@ -76,11 +77,11 @@ impl Weights {
     ///
     /// # Errors
     /// [`FitError::Torch`] if libtorch fails.
-    pub fn new(parameters: Vec<Parameter>, seed: u64, device: Device) -> Result<Self> {
+    pub fn new(parameters: Vec<Parameter>, seed: u64, device: ComputeDevice) -> Result<Self> {
         let mut random = Random::new(seed, Purpose::Weights, 0);
         let mut values = Vec::new();
         parameters.iter().for_each(|parameter| initial(parameter, &mut random, &mut values));
-        let flat = Tensor::f_from_slice(&values)?.f_to_device(device)?;
+        let flat = device.upload(&Tensor::f_from_slice(&values)?)?;
         Self::from_flat(parameters, flat)
     }
 
@@ -149,7 +150,9 @@ impl Weights {
             let gradient = self.get(&p.name)?.f_grad()?;
             match gradient.defined() {
                 true => memory_format::kernel_to_flat(&gradient),
-                false => Ok(Tensor::f_zeros([p.len()], (self.flat.kind(), self.flat.device()))?),
+                false => {
+                    Ok(Tensor::f_zeros([p.len()], ComputeDevice::of(&self.flat).options(self.flat.kind()))?)
+                }
             }
         };
         let parts = self.parameters.iter().map(part).collect::<Result<Vec<_>>>()?;
@@ -163,7 +166,7 @@ impl Weights {
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut named = Vec::new();
         for parameter in &self.parameters {
-            let value = self.get(&parameter.name)?.f_detach()?.f_contiguous()?.f_to_device(Device::Cpu)?;
+            let value = ComputeDevice::download(&self.get(&parameter.name)?.f_detach()?.f_contiguous()?)?;
             named.push((parameter.name.clone(), value));
         }
         pdl_store::atomic::write_with(path, |temporary| Ok(Tensor::write_safetensors(&named, temporary)?))
@@ -174,7 +177,7 @@ impl Weights {
     /// # Errors
     /// [`FitError`] if the file is missing, does not match `parameters`, or holds numbers that are
     /// NaN or infinite.
-    pub fn load(parameters: Vec<Parameter>, path: &Path, device: Device) -> Result<Self> {
+    pub fn load(parameters: Vec<Parameter>, path: &Path, device: ComputeDevice) -> Result<Self> {
         let named: HashMap<String, Tensor> = Tensor::read_safetensors(path)?.into_iter().collect();
         let mut parts = Vec::new();
         for Parameter { name, shape, .. } in &parameters {
@@ -187,7 +190,7 @@ impl Weights {
             let problem = "the weights contain NaN or infinity; train the run again".to_owned();
             return Err(FitError::InvalidFile { problem, path: path.to_owned() });
         }
-        let flat = flat.f_to_device(device)?;
+        let flat = device.upload(&flat)?;
         Self::from_flat(parameters, flat)
     }
 }
@@ -222,18 +225,18 @@ mod tests {
     fn weights_survive_safetensors() {
         let plan = NetworkPlan::plain(2, 4, 2, 3);
         let parameters = UNet::new(plan).parameters();
-        let weights = Weights::new(parameters.clone(), 7, Device::Cpu).unwrap();
+        let weights = Weights::new(parameters.clone(), 7, ComputeDevice::CPU).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("weights.safetensors");
         weights.save(&path).unwrap();
-        let read = Weights::load(parameters.clone(), &path, Device::Cpu).unwrap();
+        let read = Weights::load(parameters.clone(), &path, ComputeDevice::CPU).unwrap();
         assert!(read.flat().equal(&weights.flat()));
         let _ = tch::no_grad(|| weights.flat().get(5).fill_(f64::NAN));
         weights.save(&path).unwrap();
-        let refused = Weights::load(parameters, &path, Device::Cpu);
+        let refused = Weights::load(parameters, &path, ComputeDevice::CPU);
         assert!(matches!(refused, Err(FitError::InvalidFile { .. })), "{refused:?}");
         let wider = UNet::new(NetworkPlan { width: 8, ..plan }).parameters();
-        assert!(matches!(Weights::load(wider, &path, Device::Cpu), Err(FitError::Weights { .. })));
+        assert!(matches!(Weights::load(wider, &path, ComputeDevice::CPU), Err(FitError::Weights { .. })));
     }
 
     #[test]
@@ -245,7 +248,7 @@ mod tests {
             trained: true,
             role: Role::Inner,
         }];
-        let weights = Weights::new(parameters, 1, Device::Cpu).unwrap();
+        let weights = Weights::new(parameters, 1, ComputeDevice::CPU).unwrap();
         let _ = tch::no_grad(|| weights.flat().fill_(2.0));
         assert_eq!(weights.get("a").unwrap().double_value(&[1, 2, 0, 1]), 2.0);
     }

@@ -12,6 +12,7 @@ use tch::{Kind, Reduction, Tensor};
 use crate::data::case::IGNORED;
 use crate::data::regions::RegionOutput;
 use crate::error::Result;
+use crate::model::device::ComputeDevice;
 
 /// Smoothing term that keeps the Dice of an absent label finite (nnU-Net).
 const SMOOTHING: f64 = 1e-5;
@@ -83,7 +84,7 @@ fn in_regions(target: &Tensor, regions: &[RegionOutput]) -> Result<Tensor> {
     let row = |channel: u8| regions.iter().map(move |region| f32::from(u8::from(region.contains(channel))));
     let table: Vec<f32> = (0..=IGNORED).flat_map(row).collect();
     let table = Tensor::f_from_slice(&table)?.f_view([-1, regions.len() as i64])?;
-    let of_voxels = table.f_to_device(target.device())?.f_index_select(0, &target.f_flatten(0, -1)?)?;
+    let of_voxels = ComputeDevice::of(target).upload(&table)?.f_index_select(0, &target.f_flatten(0, -1)?)?;
     let shape: Vec<i64> = target.size().into_iter().chain([regions.len() as i64]).collect();
     Ok(of_voxels.f_view(shape.as_slice())?.f_movedim_int(-1, 1)?)
 }
@@ -96,7 +97,8 @@ fn annotated_regions(annotated: &Tensor, regions: &[RegionOutput]) -> Result<Ten
         |channel: i64, region: &RegionOutput| region.annotated_by.iter().any(|&by| i64::from(by) == channel);
     let needs = |channel: i64| regions.iter().map(move |region| f32::from(u8::from(needs(channel, region))));
     let table: Vec<f32> = (0..channels).flat_map(needs).collect();
-    let table = Tensor::f_from_slice(&table)?.f_view([channels, -1])?.f_to_device(annotated.device())?;
+    let table =
+        ComputeDevice::of(annotated).upload(&Tensor::f_from_slice(&table)?.f_view([channels, -1])?)?;
     let missing = annotated.f_neg()?.f_add_scalar(1.0)?.f_matmul(&table)?;
     let is_known = table.f_sum_dim_intlist([0_i64].as_slice(), true, Kind::Float)?.f_gt(0.5)?;
     Ok(missing.f_lt(0.5)?.f_logical_and(&is_known)?.f_to_kind(Kind::Float)?)
@@ -116,7 +118,7 @@ pub fn supervised(
     regions: &[RegionOutput],
 ) -> Result<Tensor> {
     let all: f64 = (0..logits.len()).map(|level| 0.5_f64.powi(level as i32)).sum();
-    let mut total = Tensor::f_zeros([0; 0], (Kind::Float, target.device()))?;
+    let mut total = Tensor::f_zeros([0; 0], ComputeDevice::of(target).options(Kind::Float))?;
     for (level, logits) in logits.iter().enumerate() {
         let target = coarser(target, &logits.size()[2..])?;
         let loss = match regions {

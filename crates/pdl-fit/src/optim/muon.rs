@@ -7,9 +7,10 @@
 
 use std::collections::BTreeMap;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 use crate::error::Result;
+use crate::model::device::ComputeDevice;
 use crate::model::weights::{Parameter, Role};
 
 /// Coefficients of the quintic Newton-Schulz iteration aX + b(XX')X + c(XX')(XX')X (Jordan et al.
@@ -70,7 +71,7 @@ pub(crate) struct InnerKernels {
 
 impl InnerKernels {
     /// The inner kernels among `parameters`, which lie one after the other in the flat buffer.
-    pub(crate) fn new(parameters: &[Parameter], device: Device) -> Result<Self> {
+    pub(crate) fn new(parameters: &[Parameter], device: ComputeDevice) -> Result<Self> {
         let mut groups: BTreeMap<(i64, i64), Vec<Matrix>> = BTreeMap::new();
         let (mut others, mut start) = (Vec::new(), 0);
         for parameter in parameters {
@@ -81,7 +82,7 @@ impl InnerKernels {
             }
             start = end;
         }
-        let others = Tensor::f_from_slice(&others)?.f_to_device(device)?;
+        let others = device.upload(&Tensor::f_from_slice(&others)?)?;
         Ok(Self { groups: groups.into_values().collect(), others })
     }
 
@@ -127,6 +128,8 @@ fn newton_schulz(batch: &Tensor) -> Result<Tensor> {
 #[cfg(test)]
 mod tests {
     use serde_json::Value;
+
+    use tch::Device;
 
     use super::*;
     use crate::model::memory_format::kernel_to_flat;
@@ -174,7 +177,7 @@ mod tests {
             weight_decay: number("weight_decay"),
             clip: number("clip"),
         };
-        let weights = Weights::new(parameters.clone(), 1, Device::Cpu).unwrap();
+        let weights = Weights::new(parameters.clone(), 1, ComputeDevice::CPU).unwrap();
         weights.flat().copy_(&flat(&parameters, &golden["initial"]));
         let mut optimiser = Optimiser::new(&weights, config).unwrap();
         for step in golden["steps"].as_array().unwrap() {
@@ -216,7 +219,7 @@ mod tests {
         assert_eq!(inner, kernels.filter(|name| !outer.contains(name)).collect::<Vec<_>>());
         let transposed = parameters.iter().filter(|p| p.role == Role::InnerTransposed);
         assert!(transposed.map(|p| p.name.as_str()).eq(["decoder.1.up.weight", "decoder.0.up.weight"]));
-        let kernels = InnerKernels::new(&parameters, Device::Cpu).unwrap();
+        let kernels = InnerKernels::new(&parameters, ComputeDevice::CPU).unwrap();
         let matrices: i64 = kernels.groups.iter().flatten().map(|m| m.rows * m.columns).sum();
         let all: i64 = parameters.iter().map(Parameter::len).sum();
         assert_eq!(matrices + kernels.others.size()[0], all);

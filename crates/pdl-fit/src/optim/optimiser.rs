@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
 use crate::error::{FitError, Result};
+use crate::model::device::ComputeDevice;
 use crate::model::weights::Weights;
 use crate::optim::muon::InnerKernels;
 
@@ -97,11 +98,11 @@ impl Optimiser {
         let flat = weights.flat();
         let part = |p: &crate::model::weights::Parameter| {
             let decay = if p.decays() { config.weight_decay } else { 0.0 };
-            Tensor::f_full([p.len()], decay, (Kind::Float, flat.device()))
+            Tensor::f_full([p.len()], decay, ComputeDevice::of(&flat).options(Kind::Float))
         };
         let parts = weights.parameters().iter().map(part).collect::<std::result::Result<Vec<_>, _>>()?;
         let inner = match config.method {
-            Method::Muon => Some(InnerKernels::new(weights.parameters(), flat.device())?),
+            Method::Muon => Some(InnerKernels::new(weights.parameters(), ComputeDevice::of(&flat))?),
             Method::Adamw | Method::Sgd => None,
         };
         let zeros = |name: &'static str| Ok::<_, FitError>((name, flat.f_zeros_like()?));
@@ -244,13 +245,12 @@ pub fn copy_into(target: &mut Tensor, saved: &Tensor, name: &str) -> Result<()> 
 mod tests {
     use super::*;
     use crate::model::weights::{Init, Parameter, Role};
-    use tch::Device;
 
     fn one_number(value: f64, shape: Vec<i64>) -> Weights {
         let role = if shape.len() > 2 { Role::Inner } else { Role::Outer };
         let init = Init::Constant(value);
         let parameter = Parameter { name: "a".into(), shape, init, trained: true, role };
-        Weights::new(vec![parameter], 1, Device::Cpu).unwrap()
+        Weights::new(vec![parameter], 1, ComputeDevice::CPU).unwrap()
     }
 
     fn config(method: Method) -> OptimiserConfig {

@@ -149,9 +149,18 @@ impl Schedule {
 
     /// Number of patches in the steps before `step`.
     pub fn samples_before(&self, step: u64) -> u64 {
+        self.sum_before(step, |spec| spec.batch)
+    }
+
+    /// Voxels of the patches in the steps before `step`.
+    pub fn voxels_before(&self, step: u64) -> u64 {
+        self.sum_before(step, |spec| spec.batch * spec.patch.iter().product::<usize>())
+    }
+
+    fn sum_before(&self, step: u64, of_step: impl Fn(PatchSpec) -> usize) -> u64 {
         let ends = self.phases.iter().skip(1).map(|phase| phase.first_step).chain([u64::MAX]);
         let of_phase = |(phase, end): (&ResolutionPhase, u64)| {
-            step.min(end).saturating_sub(phase.first_step) * phase.grain.batch as u64
+            step.min(end).saturating_sub(phase.first_step) * of_step(phase.grain) as u64
         };
         self.phases.iter().zip(ends).map(of_phase).sum()
     }
@@ -187,8 +196,7 @@ impl Schedule {
         (passed, step)
     }
 
-    /// Step after an epoch over `active` cases that starts with `step`; the epoch may span several
-    /// phases.
+    /// Step after an epoch over `active` cases that starts with `step` and may span phases.
     fn end_of_pass(&self, mut step: u64, active: usize) -> u64 {
         let mut missing = active;
         loop {

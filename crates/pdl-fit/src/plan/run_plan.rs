@@ -27,6 +27,11 @@ const LEAST_STEPS: u64 = 400;
 const LEAST_EPOCHS: u64 = 60;
 /// Minimum of the default length, as a multiple of the steps until all cases are active.
 const AFTER_ALL_ACTIVE: f64 = 1.5;
+/// Ratio of a pixel's longer side to the distance of the planes from which on these lie across the
+/// slices of the scan.
+const ACROSS_SLICES: f64 = 3.0;
+/// A run is augmented by default from so many times on that its patches cover the training images.
+const AUGMENTED_FROM: f64 = 100.0;
 
 /// Everything that determines a run beside its data; recorded in `run.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +50,10 @@ pub struct RunPlan {
     /// labels.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub regions: Vec<RegionOutput>,
+    /// Augmentation of training patches; null in plans of earlier versions, whose settings state
+    /// it.
+    #[serde(default)]
+    pub augment: Option<Augment>,
     /// Along z, y, x: whether patches are mirrored at random.
     pub mirror: [bool; 3],
     /// Pairs of channels (left, right) that are exchanged when a patch is mirrored along x.
@@ -72,6 +81,15 @@ impl RunPlan {
     pub fn structures(&self) -> usize {
         let labels = usize::try_from(self.network.classes).unwrap_or(0).saturating_sub(1);
         if self.regions.is_empty() { labels } else { self.regions.len() }
+    }
+
+    /// The in-plane axis (1: y, 2: x) and its spacing in mm, if the network sees axial planes and
+    /// these lie across thick slices: a side of a pixel is more than three times the distance of
+    /// the planes (nnU-Net's threshold of anisotropy).
+    pub fn thick_in_plane(&self) -> Option<(usize, f64)> {
+        let [z, y, x] = self.spacing_mm;
+        let (axis, thick) = if y > x { (1, y) } else { (2, x) };
+        (self.network.dims == 2 && thick > ACROSS_SLICES * z).then_some((axis, thick))
     }
 
     /// Channels (from 1) of labels whose names state a side and have no partner, where patches are
@@ -177,7 +195,8 @@ impl Settings {
             Some(share) => schedule.joined_after((share * steps as f64).round() as u64),
             None => schedule,
         };
-        let (mirror, swapped) = self.mirrored(cohort.names, cohort.mirrored);
+        let augment = self.augment.unwrap_or_else(|| default_augment(&schedule, steps, cohort.shapes));
+        let (mirror, swapped) = self.mirrored(augment, cohort.names, cohort.mirrored);
         Ok(RunPlan {
             network,
             patch,
@@ -185,6 +204,7 @@ impl Settings {
             activation_bytes,
             spacing_mm,
             regions: cohort.regions.to_vec(),
+            augment: Some(augment),
             mirror,
             swapped,
             sides_by_position: cohort.mirrored.to_vec(),
@@ -295,10 +315,15 @@ impl Settings {
     }
 
     /// Axes (z, y, x) of mirroring, and the pairs of channels that mirroring along x exchanges.
-    fn mirrored(&self, names: &[String], by_position: &[[u8; 2]]) -> ([bool; 3], Vec<[u8; 2]>) {
+    fn mirrored(
+        &self,
+        augment: Augment,
+        names: &[String],
+        by_position: &[[u8; 2]],
+    ) -> ([bool; 3], Vec<[u8; 2]>) {
         let plane = self.dims == 2;
         let planned = || [true, true, !laterality::may_be_sided(names) && by_position.is_empty()];
-        let mut mirror = match self.augment {
+        let mut mirror = match augment {
             Augment::None => [false; 3],
             _ => self.mirror.map_or_else(planned, |axes| axes.0),
         };
@@ -319,7 +344,7 @@ impl Settings {
                     return Err(FitError::option("patch", problem));
                 }
             },
-            None => median_shape(cohort.shapes),
+            None => largest_patch(cohort.shapes, self.dims),
         };
         let (depth, first_halved, halvings) = topology(size, spacing_mm, self.dims, wish);
         let classes = if cohort.regions.is_empty() { cohort.names.len() + 1 } else { cohort.regions.len() };
@@ -343,8 +368,7 @@ impl Settings {
             return Ok((size, network));
         }
         let planned = |axis: usize| {
-            let longest = LONGEST_SIDE[self.dims - 2];
-            if axis < axes.start { 1 } else { size[axis].next_multiple_of(1 << halvings[axis]).min(longest) }
+            if axis < axes.start { 1 } else { size[axis].next_multiple_of(1 << halvings[axis]) }
         };
         Ok((std::array::from_fn(planned), network))
     }
@@ -392,10 +416,25 @@ fn patches_of_step(parts: &[TimedSegment]) -> f64 {
     parts.iter().zip(ends).map(|(part, end)| (end - part.from) * part.grain.batch as f64).sum()
 }
 
+/// Augmentation of a run that states none: memorised patches harm only a run that sees them often.
+fn default_augment(schedule: &Schedule, steps: u64, shapes: &[[usize; 3]]) -> Augment {
+    let voxels: f64 = shapes.iter().map(|shape| shape.iter().product::<usize>() as f64).sum();
+    match schedule.voxels_before(steps) as f64 >= AUGMENTED_FROM * voxels {
+        true => Augment::Light,
+        false => Augment::None,
+    }
+}
+
 /// Default length of a run in steps: the largest of the three minima.
 fn default_steps(steps_of_pass: u64, joined: u64) -> u64 {
     let passes = LEAST_EPOCHS * steps_of_pass;
     LEAST_STEPS.max(passes).max((AFTER_ALL_ACTIVE * joined as f64).ceil() as u64)
+}
+
+/// Sides (z, y, x) that a planned patch has at most: those of the median image, and not more than
+/// a step is planned for. The network's levels must fit them, not the images.
+fn largest_patch(shapes: &[[usize; 3]], dims: usize) -> [usize; 3] {
+    median_shape(shapes).map(|side| side.min(LONGEST_SIDE[dims - 2]))
 }
 
 /// The median along every axis.
@@ -423,6 +462,18 @@ mod tests {
         assert!(smaller.iter().all(|side| side % 4 == 0));
         let refusal = fitted("--dims 3 --activation-memory 1MiB").unwrap_err().to_string();
         assert!(refusal.starts_with("activation_memory is too small"), "{refusal}");
+    }
+
+    /// A level with less than four voxels along an axis has hardly a statistic for its norms.
+    #[test]
+    fn levels_fit_the_patch_and_not_the_image() {
+        for (dims, levels) in [(2, 6), (3, 5)] {
+            let size = largest_patch(&[[300, 512, 512]; 3], dims);
+            let (depth, _, halvings) = topology(size, [1.0; 3], dims, 8);
+            assert_eq!(depth, levels);
+            assert!((3 - dims..3).all(|axis| size[axis] >> halvings[axis] >= COARSEST_SIDE), "{halvings:?}");
+        }
+        assert_eq!(largest_patch(&[[20, 90, 130]], 2), [20, 90, 128]);
     }
 
     #[test]
@@ -488,16 +539,33 @@ mod tests {
     #[test]
     fn sided_labels_are_not_mirrored_unless_asked_for_and_then_swapped() {
         let names = ["left lung", "right lung"].map(str::to_owned);
-        let mirrored = |line: &str| settings(line).mirrored(&names, &[]);
+        let by = |line: &str, names: &[String], positions: &[[u8; 2]]| {
+            let settings = settings(line);
+            settings.mirrored(settings.augment.unwrap_or(Augment::None), names, positions)
+        };
+        let mirrored = |line: &str| by(line, &names, &[]);
         assert_eq!(mirrored("--augment light"), ([false, true, false], vec![]));
         assert_eq!(mirrored("--augment light --mirror x"), ([false, false, true], vec![[1, 2]]));
         assert_eq!(mirrored("--mirror x").0, [false; 3], "nothing is mirrored without augmentation");
         let heart = ["heart".to_owned()];
-        assert_eq!(settings("--augment light --dims 3").mirrored(&heart, &[]).0, [true; 3]);
+        assert_eq!(by("--augment light --dims 3", &heart, &[]).0, [true; 3]);
         let organs = ["organ a", "organ b"].map(str::to_owned);
-        let by_position = |line: &str| settings(line).mirrored(&organs, &[[2, 1]]);
+        let by_position = |line: &str| by(line, &organs, &[[2, 1]]);
         assert_eq!(by_position("--augment light"), ([false, true, false], vec![]));
         assert_eq!(by_position("--augment light --mirror x"), ([false, false, true], vec![[2, 1]]));
+    }
+
+    #[test]
+    fn runs_that_see_the_images_often_are_augmented() {
+        let spec = |batch| PatchSpec { patch: [1, 10, 10], pool: [1; 3], batch };
+        let schedule = Schedule::new(CaseOrder::Ranked, 4, &[(0, 4)], 2, spec(8), 1).unwrap();
+        let phase = |first_step, batch| ResolutionPhase { first_step, grain: spec(batch) };
+        let schedule = schedule.in_phases(vec![phase(0, 4), phase(10, 8)]);
+        assert_eq!((schedule.voxels_before(10), schedule.voxels_before(11)), (4000, 4800));
+        // Four images of 200 voxels: 100 times these are 80,000 voxels, 10 x 400 + 95 x 800.
+        let shapes = [[2, 10, 10]; 4];
+        assert_eq!(default_augment(&schedule, 104, &shapes), Augment::None);
+        assert_eq!(default_augment(&schedule, 105, &shapes), Augment::Light);
     }
 
     #[test]

@@ -134,9 +134,11 @@ pub struct Settings {
     /// Fraction of patches that are placed on a label (foreground oversampling).
     #[arg(long, value_name = "SHARE", default_value_t = 1.0 / 3.0, help_heading = "Patches")]
     pub foreground: f64,
-    /// Augmentation of training patches.
-    #[arg(long, value_enum, default_value_t = Augment::None, help_heading = "Patches")]
-    pub augment: Augment,
+    /// Augmentation of training patches [default: light for a run whose patches cover the training
+    /// images 100 times or more, none for a shorter one].
+    #[arg(long, value_enum, help_heading = "Patches")]
+    #[serde(default)]
+    pub augment: Option<Augment>,
     /// Axes of mirror augmentation: z, y, x, several separated by commas, or none [default: all
     /// axes, x only if no label has a laterality].
     #[arg(long, value_name = "AXES", value_parser = parse_axes, help_heading = "Patches")]
@@ -246,6 +248,17 @@ pub enum Augment {
     Light,
     /// The changes of `light` and rotation, scaling, elastic deformation, blur and low resolution.
     Full,
+}
+
+impl Augment {
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Light => "light",
+            Self::Full => "full",
+        }
+    }
 }
 
 /// Axes in the order z, y, x: true for those that are selected.

@@ -43,14 +43,11 @@ pub(crate) fn start(
     };
     let plan = longer(&record.plan, from_step + steps);
     InitialWeights::open(folder)?; // checks that the weights are the run's
-    let weights = Weights::load(
-        UNet::new(plan.network).parameters(),
-        &folder.join(run_record::WEIGHTS_FILE),
-        device.tch(),
-    )?;
+    let weights =
+        Weights::load(UNet::new(plan.network).parameters(), &folder.join(run_record::WEIGHTS_FILE), device)?;
     let mut trainer = Trainer::new(&settings, &plan, device)?;
     trainer.start_from(&weights)?;
-    let tensors = trainer.tensors();
+    let tensors = trainer.tensors()?;
     let progress = TrainingProgress {
         step: from_step,
         seconds: from_seconds,

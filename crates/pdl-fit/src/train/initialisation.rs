@@ -214,13 +214,13 @@ fn copy(target: &Tensor, values: &Tensor) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use tch::Device;
 
     use super::*;
+    use crate::model::device::ComputeDevice;
     use crate::model::unet::UNet;
 
     fn weights(plan: NetworkPlan, seed: u64) -> Weights {
-        Weights::new(UNet::new(plan).parameters(), seed, Device::Cpu).unwrap()
+        Weights::new(UNet::new(plan).parameters(), seed, ComputeDevice::CPU).unwrap()
     }
 
     fn equal(a: &Weights, b: &Weights, name: &str) -> bool {

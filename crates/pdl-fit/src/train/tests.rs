@@ -81,6 +81,7 @@ fn plan(dims: usize, steps: u64, settings: &Settings) -> RunPlan {
         batch: 8,
         activation_bytes: 0,
         spacing_mm: [1.0; 3],
+        augment: None,
         mirror: [false, true, true],
         regions: vec![],
         swapped: vec![],
@@ -191,7 +192,7 @@ fn a_run_goes_on_from_any_checkpoint() {
                         initialisation: None,
                         extensions: vec![],
                     };
-                    checkpoint::write(folder.path(), &state, trainer.history(), trainer.tensors())?;
+                    checkpoint::write(folder.path(), &state, trainer.history(), trainer.tensors()?)?;
                 }
                 Ok(())
             })
@@ -278,7 +279,7 @@ fn a_second_device_trains_and_resumes_as_the_processor_does() {
             let state = State { progress: trainer.progress().clone(), ..state.clone() };
             match pause {
                 Pause::No => Ok(()),
-                _ => checkpoint::write(folder.path(), &state, trainer.history(), trainer.tensors()),
+                _ => checkpoint::write(folder.path(), &state, trainer.history(), trainer.tensors()?),
             }
         };
         trainer.run(&cases(), save).unwrap();
@@ -306,7 +307,7 @@ fn a_checkpoint_without_a_version_resumes_and_one_of_a_later_version_is_named() 
         extensions: vec![],
     };
     trainer.run(&cases(), |_, _| Ok(())).unwrap();
-    checkpoint::write(folder.path(), &state, trainer.history(), trainer.tensors()).unwrap();
+    checkpoint::write(folder.path(), &state, trainer.history(), trainer.tensors().unwrap()).unwrap();
     let path = folder.path().join(checkpoint::FILE);
     let rewrite = |change: &dyn Fn(&mut serde_json::Value)| {
         let mut tensors = tch::Tensor::read_safetensors(&path).unwrap();
@@ -341,4 +342,13 @@ fn a_checkpoint_without_a_version_resumes_and_one_of_a_later_version_is_named() 
     });
     let refused = checkpoint::read(folder.path()).unwrap_err();
     assert!(matches!(refused, FitError::OtherFormat { found: 99, .. }), "{refused}");
+}
+
+#[test]
+fn planes_across_thick_slices_are_noticed() {
+    let settings = settings("");
+    let of = |dims, spacing_mm| RunPlan { spacing_mm, ..plan(dims, 12, &settings) }.thick_in_plane();
+    assert_eq!(of(2, [0.5, 0.5, 4.0]), Some((2, 4.0)), "sagittal slices");
+    assert_eq!(of(2, [0.5, 4.0, 0.5]), Some((1, 4.0)), "coronal slices");
+    assert_eq!([of(2, [5.0, 0.8, 0.8]), of(2, [1.0, 3.0, 1.0]), of(3, [0.5, 0.5, 4.0])], [None; 3]);
 }

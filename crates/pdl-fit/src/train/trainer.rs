@@ -79,16 +79,17 @@ impl<'a> Trainer<'a> {
     /// [`FitError::Torch`] if libtorch fails.
     pub fn new(settings: &Settings, plan: &'a RunPlan, device: ComputeDevice) -> Result<Self> {
         let net = UNet::new(plan.network).on(device);
-        let weights = Weights::new(net.parameters(), settings.seed, device.tch())?;
+        let weights = Weights::new(net.parameters(), settings.seed, device)?;
         let ema = Ema::new(&weights, settings.ema)?;
         let optimiser = Optimiser::new(&weights, settings.optimiser_config())?;
+        let augment = settings.augment.or(plan.augment).unwrap_or(Augment::None);
         let sampler = Sampler {
             dims: plan.network.dims,
             batch: plan.batch,
             foreground: settings.foreground,
             augmenter: Augmenter {
-                intensity: settings.augment != Augment::None,
-                space: settings.augment == Augment::Full,
+                intensity: augment != Augment::None,
+                space: augment == Augment::Full,
                 mirror: plan.mirror,
                 swapped: plan.swapped.clone(),
             },
@@ -170,10 +171,13 @@ impl<'a> Trainer<'a> {
     }
 
     /// Tensors of a checkpoint by name, on the CPU: weights, EMA and optimiser state.
-    pub fn tensors(&self) -> Vec<(String, Tensor)> {
+    ///
+    /// # Errors
+    /// [`FitError::Torch`] if libtorch fails.
+    pub fn tensors(&self) -> Result<Vec<(String, Tensor)>> {
         let state = self.optimiser.state().iter().map(|(name, tensor)| (*name, tensor.shallow_clone()));
         let all = self.flat_weights().into_iter().chain(state);
-        all.map(|(name, tensor)| (name.to_owned(), tensor.to_device(ComputeDevice::CPU.tch()))).collect()
+        all.map(|(name, tensor)| Ok((name.to_owned(), ComputeDevice::download(&tensor)?))).collect()
     }
 
     fn flat_weights(&self) -> [(&'static str, Tensor); 2] {
@@ -338,7 +342,7 @@ impl<'a> Trainer<'a> {
     fn predictor(&self) -> Predictor<'_> {
         let (net, weights) = (&self.net, self.ema.weights());
         let window = self.plan.schedule.window_after(self.progress.step);
-        Predictor { net, weights, regions: &self.plan.regions, window, device: self.device.tch() }
+        Predictor { net, weights, regions: &self.plan.regions, window, device: self.device }
     }
 
     /// Seconds of one evaluation on `cases`.

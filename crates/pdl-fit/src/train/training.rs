@@ -22,7 +22,7 @@ use crate::model::device::ComputeDevice;
 use crate::model::unet::NetworkPlan;
 use crate::plan::curriculum_schedule::PatchSpec;
 use crate::plan::run_plan::{RunPlan, Speed, TimedPart};
-use crate::plan::settings::{MOST_THREADS, Settings};
+use crate::plan::settings::{Augment, MOST_THREADS, Settings};
 use crate::train::checkpoint::{self, Checkpoint, State, TrainingProgress};
 use crate::train::extension;
 use crate::train::history::{self, HistoryRow};
@@ -293,7 +293,7 @@ fn to_the_end(
         }
         state.progress = trainer.progress().clone();
         state.plan = trainer.plan();
-        checkpoint::write(folder, &state, trainer.history(), trainer.tensors())?;
+        checkpoint::write(folder, &state, trainer.history(), trainer.tensors()?)?;
         if pause == Pause::Evaluated {
             history::write(folder, trainer.history())?;
             trainer.history().last().into_iter().for_each(|row| watch(&Event::Evaluated(row)));
@@ -313,7 +313,7 @@ fn start(
 ) -> Result<Checkpoint> {
     let mut trainer = Trainer::new(&request.settings, &plan, device)?;
     let initialisation = initial.map(|initial| trainer.initialise(initial, &cohort.names)).transpose()?;
-    let tensors = trainer.tensors();
+    let tensors = trainer.tensors()?;
     let state = State {
         settings: request.settings.clone(),
         plan,
@@ -359,9 +359,7 @@ pub(crate) fn speed_of(
     known: &mut Known,
 ) -> Result<Speed> {
     let device = ComputeDevice::choose(settings.device)?;
-    let images = cohort.training_images(loaded, settings.augment)?;
-    let cohort = cohort.with(&images);
-    let plan = settings.plan(&cohort, None)?;
+    let plan = plan_at(settings, cohort, loaded, None)?;
     let mut parts = Vec::new();
     for part in settings.parts(&plan.network, plan.patch, plan.batch) {
         let key = (plan.network, part.grain);
@@ -381,7 +379,7 @@ pub(crate) fn speed_of(
 
 /// Seconds of one evaluation of such a run.
 pub(crate) fn seconds_of_evaluation(settings: &Settings, cohort: &Dataset, loaded: &Loaded) -> Result<f64> {
-    let plan = settings.plan(&cohort.with(&cohort.training_images(loaded, settings.augment)?), None)?;
+    let plan = plan_at(settings, cohort, loaded, None)?;
     let trainer = Trainer::new(settings, &plan, ComputeDevice::choose(settings.device)?)?;
     trainer.seconds_of_evaluation(&loaded.validation)
 }
@@ -392,7 +390,23 @@ fn plan(settings: &Settings, cohort: &Dataset, loaded: &Loaded) -> Result<RunPla
         Some(_) => Some(speed_of(settings, cohort, loaded, &mut Known::new())?),
         None => None,
     };
-    settings.plan(&cohort.with(&cohort.training_images(loaded, settings.augment)?), speed.as_ref())
+    plan_at(settings, cohort, loaded, speed.as_ref())
+}
+
+/// Plans the run. Only one that is augmented needs the positions of the labels.
+pub(crate) fn plan_at(
+    settings: &Settings,
+    cohort: &Dataset,
+    loaded: &Loaded,
+    speed: Option<&Speed>,
+) -> Result<RunPlan> {
+    let plan =
+        |augment: Augment| settings.plan(&cohort.with(&cohort.training_images(loaded, augment)?), speed);
+    let planned = plan(settings.augment.unwrap_or(Augment::None))?;
+    match (settings.augment, planned.augment) {
+        (None, Some(augment)) if augment != Augment::None => plan(augment),
+        _ => Ok(planned),
+    }
 }
 
 /// Refuses to resume from a checkpoint with other settings or another manifest.

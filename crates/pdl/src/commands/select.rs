@@ -18,6 +18,11 @@ pub(crate) struct Args {
     out: PathBuf,
     #[command(flatten)]
     parameters: SelectionParameters,
+    /// Folder into which `pdl-fit predict --uncertainty` segmented the cohort's images, or its
+    /// predictions.parquet: the criterion of each case is multiplied by its uncertainty. Without it
+    /// similarities alone decide.
+    #[arg(long, value_name = "FOLDER|FILE")]
+    uncertainty: Option<PathBuf>,
     /// The file to write, as JSON if its name ends in .json, else as CSV; stdout when not given, as
     /// CSV or, with --json, as JSON.
     #[arg(long, value_name = "FILE")]
@@ -35,7 +40,8 @@ impl Args {
 /// # Errors
 /// When pairs are missing, there is no memory for them, or the file cannot be written.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
-    let selection = select(&args.out, &args.parameters, &context.stage().memory_limit())?;
+    let (predictions, limit) = (args.uncertainty.as_deref(), context.stage().memory_limit());
+    let selection = select(&args.out, &args.parameters, predictions, &limit)?;
     tell(&selection, args.parameters.count);
     let Some(path) = &args.to else {
         match context.json {
@@ -61,7 +67,7 @@ fn is_json(path: &Path) -> bool {
 
 /// Reports on stderr the cases that could not be selected.
 fn tell(selection: &AnnotationSelection, count: usize) {
-    let AnnotationSelection { candidates, not_compared, .. } = *selection;
+    let AnnotationSelection { candidates, not_compared, without_uncertainty, .. } = *selection;
     if candidates < count {
         note(&format!("note: {} without a label can be selected", counted(candidates, "case")));
     }
@@ -69,6 +75,12 @@ fn tell(selection: &AnnotationSelection, count: usize) {
         note(&format!(
             "note: {} without a label cannot be selected, as they could not be prepared (failures.json)",
             counted(not_compared, "case")
+        ));
+    }
+    if without_uncertainty > 0 {
+        note(&format!(
+            "note: {} without a label cannot be selected, as --uncertainty has no figure of them",
+            counted(without_uncertainty, "case")
         ));
     }
 }
@@ -85,6 +97,7 @@ fn table(selection: &AnnotationSelection) -> Result<String> {
         "distance",
         "nearest_case",
         "nearest_is",
+        "uncertainty",
         "reason",
     ])?;
     for case in &selection.cases {
@@ -97,6 +110,7 @@ fn table(selection: &AnnotationSelection) -> Result<String> {
             case.distance.map_or(String::new(), |distance| format!("{distance:.6}")).as_str(),
             cell(case.nearest_case.as_deref().unwrap_or_default()).as_ref(),
             case.nearest_is.map_or("", NeighbourKind::as_str),
+            case.uncertainty.map_or(String::new(), |unsure| format!("{unsure:.6}")).as_str(),
             case.reason.as_str(),
         ])?;
     }

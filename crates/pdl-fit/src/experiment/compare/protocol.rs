@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{FitError, Result};
-use crate::plan::settings::{RENAMED, ScheduleKind, Settings, Values, renamed_values};
+use crate::plan::settings::{Augment, RENAMED, ScheduleKind, Settings, Values, renamed_values};
 
 /// Default protocol.
 const DEFAULT: &str = include_str!("protocol.toml");
@@ -132,7 +132,7 @@ impl Protocol {
     /// start.
     fn is_baseline(&self, arm: &Arm) -> bool {
         let plain = |shared: Settings| Settings { schedule: ScheduleKind::Conventional, ..shared };
-        let shared = Settings::defaults().and_then(|defaults| defaults.changed(&self.shared));
+        let shared = base().and_then(|base| base.changed(&self.shared));
         shared.map(plain).ok().is_some_and(|plain| self.settings(arm).is_ok_and(|settings| settings == plain))
     }
 
@@ -146,8 +146,13 @@ impl Protocol {
         if let Some(name) = OWN.into_iter().find(|own| changes.clone().any(|(name, _)| name == own)) {
             return Err(wrong(FitError::option(name, "is for the protocol to decide")));
         }
-        Settings::defaults()?.changed(changes).map_err(wrong)
+        base()?.changed(changes).map_err(wrong)
     }
+}
+
+/// The settings from which those of an arm differ. Arms of any length are augmented alike.
+fn base() -> Result<Settings> {
+    Ok(Settings { augment: Some(Augment::None), ..Settings::defaults()? })
 }
 
 /// The first key of a protocol that was renamed, and its present name.

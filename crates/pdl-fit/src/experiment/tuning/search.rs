@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::random::{Purpose, Random};
 use crate::error::{FitError, Result};
 use crate::plan::run_plan::{Cohort, RunPlan};
-use crate::plan::settings::{ScheduleKind, Settings};
+use crate::plan::settings::{Augment, ScheduleKind, Settings};
 
 /// Default learning rates as multiples of the one of the settings.
 const LR_FACTORS: [f64; 3] = [1.0 / 3.0, 1.0, 3.0];
@@ -132,6 +132,12 @@ impl Candidate {
             batch: Some(self.batch),
             ..settings.clone()
         }
+    }
+
+    /// The settings of its trials. Trials of any length are augmented alike.
+    #[must_use]
+    pub fn trial(&self, settings: &Settings) -> Settings {
+        Settings { augment: settings.augment.or(Some(Augment::None)), ..self.applied(settings) }
     }
 }
 
