@@ -244,6 +244,10 @@ interop-frameworks *targets: (curate) (wheel)
     .venv-frameworks/bin/python tests/interop/frameworks.py {{pdl}} out/mr "$@"
     .venv-frameworks/bin/python tests/interop/loops.py out/ct
     just fit out/ct --name network --steps 200 --no-report --tensorboard
+    # A cohort of two channels; the recipe before has built the program that makes it.
+    target/release/pdl-phantom --pet-ct --cases 12 --out target/interop-frameworks
+    {{pdl}} curate target/interop-frameworks/petct --out out/petct --no-report
+    .venv-frameworks/bin/python tests/interop/frameworks.py {{pdl}} out/petct "$@"
     {{fit}} export out/ct/runs/network
     {{fit}} export out/ct/runs/network --format onnx
     .venv-frameworks/bin/python tests/interop/network.py out/ct out/ct/runs/network

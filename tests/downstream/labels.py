@@ -2,9 +2,10 @@
 
 import nibabel as nib
 import numpy as np
+from PIL import Image
 from scipy.ndimage import zoom
 
-from trees import load, merged, save, save_json
+from trees import load, merged, middle, save, save_json
 from user import Wrong, expect, values
 
 
@@ -161,3 +162,38 @@ def few_voxels(user):
         raise Wrong(f"{len(lost)} cases lose the structure, and it does not say so")
     user.train()
     return cases.summary()
+
+
+def masks_that_were_resized(user):
+    """nnUNet 1678, 2404: masks of 0 and 255 that were resized or stored as JPEG have all values between"""
+    for n in range(1, 9):
+        image, labels = middle(*load("ct", n)[:2])
+        mask = Image.fromarray((255 * (labels.T == 3)).astype(np.uint8))
+        for folder, picture in (
+            ("images", Image.fromarray(np.clip((image.T + 1000) / 6, 0, 255).astype(np.uint8))),
+            ("masks", mask.resize((200, 200), Image.BILINEAR).resize(mask.size, Image.BILINEAR)),
+        ):
+            (user.cohort / folder).mkdir(exist_ok=True)
+            picture.save(user.cohort / folder / f"{n}.png")
+    user.refused(user.pdl, "curate", user.cohort, "--out", user.out, saying=["was resized", "--structures 255=NAME"])
+    cases = user.curate("--structures", "255=heart", out=user.folder / "whole")
+    expect("labels", {1: "heart"}, cases.names)
+    return cases.summary()
+
+
+def a_volume_for_each_structure(user):
+    """MONAI AsDiscrete, nnUNet 3D: one-hot label maps of four axes, and a mask of each instance beside a picture (DSB 2018)"""
+    folders(user, 6, lambda n, image, labels, affine: (image, np.stack([labels == k for k in range(1, 6)], -1), affine))
+    user.refused(user.pdl, "curate", user.cohort, "--out", user.out, saying=["it has 5 volumes", "label_NAME"])
+    pictures = user.folder / "pictures"
+    for n in range(1, 7):
+        image, labels = middle(*load("ct", n)[:2])
+        case = pictures / f"id{n}"
+        (case / "masks").mkdir(parents=True)
+        Image.fromarray(np.clip((image.T + 1000) / 6, 0, 255).astype(np.uint8)).save(case / "image.png")
+        for k in (1, 2, 3):
+            Image.fromarray((255 * (labels.T == k)).astype(np.uint8)).save(case / "masks" / f"m{k}.png")
+    table = "".join(f"id{n}/image.png,id{n}/masks\n" for n in range(1, 7))
+    (pictures / "cohort.csv").write_text("image,label\n" + table)
+    user.refused(user.pdl, "curate", pictures, "--out", user.folder / "out2", saying=["label a folder of 3", "one label map"])
+    return "refused: one label map is expected, and how to give it"

@@ -253,7 +253,7 @@ def folders_of_splits(user):
 
 
 def pictures_in_colour(user):
-    """nnUNet 2077, 2942, DIGITS 1734: colour pictures and masks; the way out is an image for each colour"""
+    """nnUNet 2077, 2404, 2942, DIGITS 1734: colour pictures of one file each, and their colours as files, are channels"""
 
     def put(name, voxels):
         path = user.cohort / name
@@ -265,19 +265,32 @@ def pictures_in_colour(user):
         image, labels = middle(*load("ct", n)[:2])
         grey = np.clip((image.T + 1000) / 6, 0, 255).astype(np.uint8)
         pictures[n] = np.stack([grey, grey // 2, 255 - grey], -1)
-        put(f"imagesTr/a{n}_0000.png", pictures[n])
+        opaque = np.full_like(pictures[n][..., :1], 255)
+        put(f"imagesTr/a{n}_0000.png", np.concatenate([pictures[n], opaque], -1) if n % 2 else pictures[n])
         put(f"labelsTr/a{n}.png", (labels.T == 3).astype(np.uint8))
-    names = {"0": "R", "1": "G", "2": "B"}
-    description = {"channel_names": names, "labels": {"background": 0, "heart": 1}, "file_ending": ".png"}
+    description = {"channel_names": {"0": "Fundus"}, "labels": {"background": 0, "heart": 1}, "file_ending": ".png"}
     save_json(user.cohort / "dataset.json", description)
-    user.refused(user.pdl, "curate", user.cohort, "--out", user.out, saying=["is in colour", "CASE_0000.png"])
+    user.refused(user.pdl, "curate", user.cohort, "--out", user.out, saying=["3 channels", "names 1 channel", "--frame"])
+    description["channel_names"] = {"0": "R", "1": "G", "2": "B"}
+    save_json(user.cohort / "dataset.json", description)
+    whole = user.init_and_curate()
+    expect("channels", ["R", "G", "B"], whole.channels)
+    expect("cases", 16, len(whole.usable))
+    run = user.train()[0]
+    [predicted] = user.predict(run, user.cohort / "imagesTr" / "a1_0000.png").values()
+    one = user.curate("--channel", "G", out=user.folder / "green")
+    expect("channels", [], one.channels)
+    user.predict(user.train(out=user.folder / "green")[0], user.cohort / "imagesTr" / "a1_0000.png")
     for n, picture in pictures.items():
         for colour in range(3):
             put(f"imagesTr/a{n}_{colour:04d}.png", np.ascontiguousarray(picture[..., colour]))
-    cases = user.curate(out=user.folder / "apart")
-    expect("channels", ["R", "G", "B"], cases.channels)
-    expect("cases", 16, len(cases.usable))
-    return cases.summary()
+    apart = user.curate(out=user.folder / "apart")
+    expect("channels", ["R", "G", "B"], apart.channels)
+    hashes = [{row["case_id"]: row["images_blake3"] for row in user.prepared(out)} for out in (user.out, user.folder / "apart")]
+    expect("prepared volumes", hashes[1], hashes[0])
+    [again] = user.predict(run, *sorted((user.cohort / "imagesTr").glob("a1_*.png"))).values()
+    expect("label maps are equal", True, np.array_equal(predicted.dataobj, again.dataobj))
+    return whole.summary()
 
 
 def labels_named_like_images(user):
@@ -301,3 +314,69 @@ def list_of_files_elsewhere(user):
     said = ["none of the files", "i/a.nii.gz", "relative to the folder"]
     user.refused(user.pdl, "curate", user.cohort / "list.json", "--out", user.out, saying=said)
     return "refused: none of the files that the list names is there"
+
+
+def an_archive_without_labels(user):
+    """fiftyone and dedup users: volumes of one kind in folders, and no label map anywhere"""
+    for n in range(1, 11):
+        save(user.cohort / f"scan{n:02d}" / "ct.nii.gz", *load("ct", n)[::2])
+    save(user.cohort / "scan11" / "ct.nii.gz", *load("ct", 1)[::2])
+    cases = user.init_and_curate()
+    expect("unlabelled", 11, sum(row["status"] == "unlabelled" for row in cases.rows))
+    cases.says("duplicate-image")
+    user.run(user.pdl, "select", user.out, "--count", "3", "--to", user.folder / "next.csv")
+    expect("selected", 3, len(list(csv.DictReader((user.folder / "next.csv").open()))))
+    return cases.summary()
+
+
+def folders_of_patients(user):
+    """M&Ms-2: 001/001_SA_ED.nii.gz, ..., with label maps _gt: the folder is the patient"""
+    for n in range(1, 9):
+        image, labels, affine = load("mr", n)
+        for view in ("SA_ED", "SA_ES"):
+            name = user.cohort / "dataset" / f"{n:03d}" / f"{n:03d}_{view}"
+            save(name.with_name(f"{name.name}.nii.gz"), image + np.random.default_rng(10 * n + view.count("D")).normal(0, 5, image.shape), affine)
+            save(name.with_name(f"{name.name}_gt.nii.gz"), labels, affine, np.uint8)
+    cases = user.init_and_curate()
+    expect("patients", {f"{n:03d}" for n in range(1, 9)}, cases.patients)
+    return cases.summary()
+
+
+def one_image_and_one_segmentation_in_a_folder(user):
+    """Slicer 6773, MONAI 5592: a folder a case, whose two files share no word, names of values in BIDS beside"""
+    for n in range(1, 9):
+        image, labels, affine = load("ct", n)
+        save(user.cohort / f"case{n}" / "1 Unnamed Series.nii.gz", image, affine)
+        save(user.cohort / f"case{n}" / "Segmentation-label.nii.gz", labels, affine, np.uint8)
+    cases = user.init_and_curate()
+    expect("cases", 8, len(cases.usable))
+    bids = user.folder / "bids"
+    save_json(bids / "dataset_description.json", {"Name": "x", "BIDSVersion": "1.8.0"})
+    for n in range(1, 9):
+        image, labels, affine = load("mr", n)
+        name = f"sub-{n:02d}"
+        save(bids / name / "anat" / f"{name}_T1w.nii.gz", image, affine)
+        save(bids / "derivatives" / "seg" / name / "anat" / f"{name}_desc-manual_dseg.nii.gz", labels, affine, np.uint8)
+    lines = "".join(f"{value}\t{name}\n" for value, name in CT_LABELS.items())
+    (bids / "derivatives" / "seg" / "desc-manual_dseg.tsv").write_text("index\tname\n" + lines)
+    expect("names", CT_LABELS, user.curate(cohort=bids, out=user.folder / "out2").names)
+    return cases.summary()
+
+
+def phases_of_one_sequence(user):
+    """CHAOS MR: T1DUAL has two DICOM series, in phase and out of phase, with one folder of masks"""
+    for n in range(1, 6):
+        image, labels, affine = load("mr", n)
+        case = user.cohort / "MR" / str(n) / "T1DUAL"
+        for number, (phase, voxels) in enumerate(zip(("InPhase", "OutPhase"), sequences(image, labels, n, 2)), 1):
+            folder, name = case / "DICOM_anon" / phase, "IMG-0004-{:05d}.dcm"
+            save_dicom(folder, voxels, affine, n, modality="MR", series=number, descending=False, name=name)
+        (case / "Ground").mkdir()
+        for place in range(labels.shape[2]):
+            mask = merged(labels[:, :, place].T, {1: 63, 2: 126, 3: 189, 4: 252})
+            Image.fromarray(mask).save(case / "Ground" / f"IMG-0004-{place:05d}.png")
+    cases = user.init_and_curate()
+    expect("channels", ["InPhase", "OutPhase"], cases.channels)
+    expect("cases", 5, len(cases.usable))
+    expect("labels", ["liver", "right kidney", "left kidney", "spleen"], list(cases.names.values()))
+    return cases.summary()

@@ -86,3 +86,73 @@ fn predictions_of_nnunet_are_scored_by_names_and_cases_that_cannot_be_are_told()
     let told = String::from_utf8_lossy(&refused.stderr);
     assert!(told.contains("no prediction has the name of a reference: the first ones are x and a"), "{told}");
 }
+
+#[derive(serde::Deserialize)]
+struct OfNnunet {
+    labels: Value,
+    regions_class_order: Value,
+    /// Voxels with x fastest.
+    reference: Vec<u16>,
+    predicted: Vec<u16>,
+    metrics: Value,
+}
+
+/// Values of nnU-Net's own evaluation (tests/golden/scripts/region_scores.py).
+#[test]
+fn regions_and_ignored_voxels_are_scored_as_by_nnunet() {
+    let golden: Value = serde_json::from_str(include_str!("../golden/data/region_scores.json")).unwrap();
+    let shape: [usize; 3] = serde_json::from_value(golden["shape"].clone()).unwrap();
+    let cases: Vec<OfNnunet> = serde_json::from_value(golden["cases"].clone()).unwrap();
+    assert!(cases.len() > 10);
+    // Voxels of 1 ml, so that volumes count voxels.
+    let grid = Grid::new(shape, Affine::from_orientation("RAS".parse().unwrap(), [10.0; 3], shape));
+    for (number, case) in cases.iter().enumerate() {
+        let folder = folder();
+        let [predictions, labels] = ["predictions", "labels"].map(|name| folder.path().join(name));
+        for (place, voxels) in [(&labels, &case.reference), (&predictions, &case.predicted)] {
+            write(&place.join("a.nii.gz"), &Volume::new(grid, voxels.clone()).unwrap());
+        }
+        let mut dataset = json!({ "labels": case.labels, "channel_names": {"0": "MR"} });
+        if !case.regions_class_order.is_null() {
+            dataset["regions_class_order"] = case.regions_class_order.clone();
+        }
+        std::fs::write(folder.path().join("dataset.json"), dataset.to_string()).unwrap();
+        let file = folder.path().join("rows.parquet");
+        let [p, l, to] = [&predictions, &labels, &file].map(|path| path.to_str().unwrap());
+        run_ok(&["score", p, l, "--to", to]);
+        let (rows, _) = table::read_rows::<EvaluationRow>(&file).unwrap();
+        assert_eq!(rows.len(), case.metrics.as_object().unwrap().len(), "{number}");
+        for row in rows {
+            let right = &case.metrics[&row.score.name];
+            let close = |ours: Option<f64>, theirs: &Value| match (ours, theirs.as_f64()) {
+                (Some(ours), Some(theirs)) => (ours - theirs).abs() < 1e-9,
+                (ours, theirs) => ours == theirs,
+            };
+            let ours = [
+                ("Dice", row.score.dice),
+                ("FP", row.false_positive_ml),
+                ("FN", row.false_negative_ml),
+                ("n_pred", Some(row.score.predicted_ml)),
+                ("n_ref", Some(row.score.drawn_ml)),
+            ];
+            for (name, figure) in ours {
+                assert!(close(figure, &right[name]), "{number} {name}: {figure:?} {right} {row:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn regions_without_values_are_told_and_labels_scored() {
+    let folder = folder();
+    let (predictions, labels) = (folder.path().join("predictions"), folder.path().join("labels"));
+    for place in [&predictions, &labels] {
+        write(&place.join("a.nii.gz"), &map(&[1, 2], "RAS"));
+    }
+    let dataset = json!({ "labels": {"background": 0, "whole": [1, 2], "core": 2} });
+    std::fs::write(folder.path().join("dataset.json"), dataset.to_string()).unwrap();
+    let output = run(&["score", predictions.to_str().unwrap(), labels.to_str().unwrap()]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("single labels are scored instead of regions"), "{told}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("core"));
+}

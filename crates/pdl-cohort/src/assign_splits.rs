@@ -45,12 +45,20 @@ pub(crate) fn divide(
             let message = "the cohort states no patients; every case counts as a separate patient";
             row.add_finding(Finding::new(Code::PatientAssumed, message));
         }
+    } else {
+        let without = rows.iter_mut().zip(&layout.cases).filter(|(_, found)| found.patient.is_none());
+        for (row, _) in without.filter(|(row, _)| row.is_usable()) {
+            let message = "the cohort states no patient of it, as of others; it counts as a separate patient";
+            row.add_finding(Finding::new(Code::PatientAssumed, message));
+        }
     }
     let before = before.filter(|_| !parameters.redraw);
     let mut given = before.map_or_else(BTreeMap::new, |before| splits_before(before, &names));
+    let renamed = before.and_then(|before| keep_of_renamed(rows, before, &mut given));
     given.extend(of_table.clone());
     let usable: Vec<&CaseRow> = rows.iter().filter(|row| row.is_usable()).collect();
-    let (splits, findings) = splits(&usable, &given, before, parameters)?;
+    let (splits, mut findings) = splits(&usable, &given, before, parameters)?;
+    findings.extend(renamed);
     for row in rows.iter_mut() {
         row.split = splits.get(&row.patient_id).copied().unwrap_or(Split::Train);
     }
@@ -94,6 +102,32 @@ fn splits_before(before: &Cases, names: &BTreeMap<&str, &str>) -> BTreeMap<Strin
         }
     }
     given
+}
+
+/// Gives patients without a split that of the cases that are gone and had their images, as when
+/// files were renamed: what was trained on is not to be tested on. Returns what to say about it.
+fn keep_of_renamed(rows: &[CaseRow], before: &Cases, given: &mut BTreeMap<String, Split>) -> Option<Finding> {
+    let here: BTreeSet<&str> = rows.iter().map(|row| row.case_id.as_str()).collect();
+    let gone = before.usable().filter(|row| !here.contains(row.case_id.as_str()));
+    let mut of_image: HashMap<&str, Split> = HashMap::new();
+    for row in gone.filter(|row| !row.image_blake3.is_empty()) {
+        let split = of_image.entry(&row.image_blake3).or_insert(row.split);
+        *split = row.split.min(*split);
+    }
+    let mut renamed: BTreeMap<String, Split> = BTreeMap::new();
+    let mut cases = 0;
+    for row in rows.iter().filter(|row| row.is_usable() && !given.contains_key(&row.patient_id)) {
+        let Some(split) = of_image.get(row.image_blake3.as_str()) else { continue };
+        cases += 1;
+        let kept = renamed.entry(row.patient_id.clone()).or_insert(*split);
+        *kept = (*split).min(*kept);
+    }
+    given.extend(renamed);
+    let message = format!(
+        "{} the images of cases that are gone, under other names: their patients keep the splits of these",
+        if cases == 1 { "1 new case has".to_owned() } else { format!("{cases} new cases have") }
+    );
+    (cases > 0).then(|| Finding::new(Code::SplitKept, message))
 }
 
 /// The splits that the cohort's own table gives, by patient.

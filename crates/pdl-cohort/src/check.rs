@@ -155,8 +155,8 @@ pub(crate) fn check(
     let labels =
         || found.label.as_deref().map(|path| (path, stacks::read_labels(path, found.stacks, None, memory)));
     let (image, labels) = if memory.is_alone() { (image(), labels()) } else { rayon::join(image, labels) };
-    let image = image.map(|(path, read)| or_unreadable(found, path, read)).transpose()?;
-    let labels = labels.map(|(path, read)| or_unreadable(found, path, read)).transpose()?;
+    let image = image.map(|(path, read)| or_unreadable(found, path, read, reason)).transpose()?;
+    let labels = labels.map(|(path, read)| or_unreadable(found, path, read, reason_of_labels)).transpose()?;
     let image_refused = image.as_ref().and_then(|read| read.as_ref().err()?.memory);
     let labels_refused = labels.as_ref().and_then(|read| read.as_ref().err()?.memory);
     if let Some(error) = image_refused.or(labels_refused) {
@@ -209,7 +209,7 @@ impl FurtherChannels<'_> {
     ) -> Result<Result<(), MemoryError>, StoreError> {
         let name = self.channels.name(number);
         let read = stacks::read_image(path, self.found.stacks, memory);
-        let image = match or_unreadable(self.found, path, read)? {
+        let image = match or_unreadable(self.found, path, read, reason)? {
             Ok(image) => image,
             Err(Unreadable { memory: Some(error), .. }) => return Ok(Err(error)),
             Err(Unreadable { reason, parts, .. }) => {
@@ -357,7 +357,32 @@ fn take_labels(case: &mut Checked, read: Result<Labels, Unreadable>) -> Option<L
         .into_iter()
         .map(|count| LabelVoxels { value: count.value, voxels: count.voxels })
         .collect();
+    if is_blurred_mask(&case.labels) {
+        let message = format!(
+            "its label map has {} values, of which {WHITE} has most voxels and the others lie between: a mask that was \
+             resized, or saved as JPEG. Save it with 0 and {WHITE} alone, or take the voxels of {WHITE} by --structures \
+             {WHITE}=NAME",
+            case.labels.len()
+        );
+        case.reject(Code::UnreadableLabel, message);
+    }
     Some(labels)
+}
+
+/// The value of a mask in files of pictures.
+const WHITE: u16 = 255;
+/// Values from which on a map may be one of grey values.
+const FEWEST_GREYS: usize = 8;
+
+/// Whether labels are the grey values of a mask that was interpolated: 255 has most voxels, and the
+/// others are not numbered from 1, as those of structures are beside 255 for voxels to ignore.
+fn is_blurred_mask(labels: &[LabelVoxels]) -> bool {
+    let Some((white, others)) = labels.split_last() else { return false };
+    let is_numbered = (1..).zip(others).all(|(number, label)| label.value == number);
+    labels.len() >= FEWEST_GREYS
+        && white.value == WHITE
+        && others.iter().all(|label| label.voxels < white.voxels)
+        && !is_numbered
 }
 
 /// `several` says whether the image is the first of several channels.
@@ -434,6 +459,18 @@ pub(crate) fn reason(error: &ReadError) -> String {
     }
 }
 
+/// As [`reason`], for a label map: its volumes are no frames of a film.
+pub(crate) fn reason_of_labels(error: &ReadError) -> String {
+    match error {
+        ReadError::Frames { frames, .. } => format!(
+            "it has {frames} volumes: expected one label map. Save structures of which each has a volume as one map, or as \
+             files that a table names in columns label_NAME; of the frames of a film name one in its column label, as in \
+             FILE#0"
+        ),
+        _ => reason(error),
+    }
+}
+
 /// The hash of a file that was not read as a volume, if it is a file at all.
 ///
 /// # Errors
@@ -453,6 +490,7 @@ fn or_unreadable<T>(
     found: &DiscoveredCase,
     path: &Path,
     read: Result<T, Unread>,
+    reason: fn(&ReadError) -> String,
 ) -> Result<Result<T, Unreadable>, StoreError> {
     let Unread { error, files } = match read {
         Ok(read) => return Ok(Ok(read)),

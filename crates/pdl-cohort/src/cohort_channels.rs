@@ -114,6 +114,23 @@ impl Layout {
         Ok(())
     }
 
+    /// Adds a finding if `dataset.json` names several channels and every case has one image.
+    pub(crate) fn tell_lacking_channels(&mut self) {
+        let has_image = self.cases.iter().any(|found| found.image.is_some() && !found.refused);
+        let has_several = self.cases.iter().any(|found| found.channels.len() > 1);
+        if self.channel_names.len() < 2 || has_several || !has_image {
+            return;
+        }
+        let names: Vec<&str> = self.channel_names.values().map(String::as_str).collect();
+        let message = format!(
+            "{} channels are named ({}), and every case has one image: the files of the others may be missing, or be \
+             named otherwise than CASE_0000, CASE_0001",
+            names.len(),
+            names.join(", ")
+        );
+        self.findings.push(Finding::new(Code::ChannelsUnknown, message));
+    }
+
     /// Takes these channels of every case that has several, by their names or numbers, in their
     /// order. Returns the numbers that they have in the names of files, or as frames; none where
     /// files bear their names.

@@ -34,6 +34,8 @@ mod structure_folders;
 mod subject_table;
 mod table;
 mod table_row;
+mod table_text;
+mod unused_files;
 mod volume_files;
 
 pub(crate) use folders::split_channel;
@@ -152,14 +154,15 @@ fn layout_of(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) ->
     let meta = fault::metadata(path).map_err(StoreError::io("look at the cohort", path))?;
     let meta = meta.ok_or_else(|| CohortError::Missing { path: path.to_owned() })?;
     if meta.is_dir() {
-        let table = path.join("cohort.csv");
-        let has_table = fault::is_file(&table).map_err(StoreError::io("look at the file", &table))?;
-        let mut layout = match has_table {
-            true => Layout { kind: "a folder with a cohort.csv", ..table::from_csv(&table, carry, memory)? },
-            false => from_folder(path, carry, memory)?,
+        let table = table_in(path)?;
+        let has_table = table.is_some();
+        let mut layout = match table {
+            Some((table, kind)) => Layout { kind, ..from_table(&table, carry, memory)? },
+            None => from_folder(path, carry, memory)?,
         };
         if !has_table {
             layout.findings.extend(dataset_json::splits_beside(path)?);
+            layout.findings.extend(unused_files::beside(path)?);
         }
         let has_column =
             |column: &&String| layout.cases.iter().any(|found| found.carried.contains_key(*column));
@@ -171,12 +174,48 @@ fn layout_of(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) ->
         dataset_json::read_dataset_json(&path.join(dataset_json::FILE), &mut layout, memory)?;
         return Ok(layout);
     }
-    let of_table = |layout: Layout| Layout { kind: "a table", ..layout };
-    match path.extension().and_then(|ending| ending.to_str()) {
-        Some("csv" | "tsv") => table::from_csv(path, carry, memory).map(of_table),
-        Some("parquet") => table::from_parquet(path, carry, memory).map(of_table),
-        Some("json") => datalist::from_datalist(path, carry, memory),
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
+    match ending.as_str() {
+        "csv" | "tsv" | "parquet" => {
+            from_table(path, carry, memory).map(|layout| Layout { kind: "a table", ..layout })
+        }
+        "json" => datalist::from_datalist(path, carry, memory),
+        "xls" | "xlsx" | "ods" => Err(not_here("it is a workbook: save its sheet as CSV (UTF-8)")),
+        "zip" | "tar" | "gz" | "tgz" | "7z" => {
+            Err(not_here("it is an archive: unpack it, and give its folder"))
+        }
         _ => Err(not_here("its name ends in none of .csv, .tsv, .parquet, .json")),
+    }
+}
+
+/// Names of a cohort's table in its folder, in the order of preference, each with the name of that
+/// layout.
+const TABLES: [(&str, &str); 3] = [
+    ("cohort.csv", "a folder with a cohort.csv"),
+    ("cohort.tsv", "a folder with a cohort.tsv"),
+    ("cohort.parquet", "a folder with a cohort.parquet"),
+];
+
+/// The table in the folder of a cohort, and the name of that layout.
+fn table_in(folder: &Path) -> Result<Option<(PathBuf, &'static str)>, StoreError> {
+    for (name, kind) in TABLES {
+        let path = folder.join(name);
+        if fault::is_file(&path).map_err(StoreError::io("look at the file", &path))? {
+            return Ok(Some((path, kind)));
+        }
+    }
+    Ok(None)
+}
+
+fn from_table(
+    path: &Path,
+    carry: &BTreeSet<String>,
+    memory: &MemoryShare<'_>,
+) -> Result<Layout, CohortError> {
+    let is_parquet = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("parquet"));
+    match is_parquet {
+        true => table::from_parquet(path, carry, memory),
+        false => table::from_csv(path, carry, memory),
     }
 }
 
@@ -364,10 +403,11 @@ impl DiscoveredCase {
         self.channels.clear();
     }
 
-    /// Takes one frame of an image that may hold several.
+    /// Takes one frame of an image that may hold several, or one colour of a picture.
     fn choose_frame(&mut self, frame: usize) -> Result<(), StoreError> {
         for image in self.image.iter_mut().chain(self.channels.values_mut()) {
-            if !is_stack(image)? {
+            let is_picture = stack::is_picture(image).map_err(StoreError::io("look at the file", image))?;
+            if is_picture || !is_stack(image)? {
                 let name = format!("{}#{frame}", file_name(image));
                 image.set_file_name(name);
             }

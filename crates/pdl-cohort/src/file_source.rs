@@ -260,7 +260,8 @@ impl Named {
             (Some(error), _) => Err(Refusal::Machine(error)),
             (None, Some(error)) => Err(Refusal::Memory(error)),
             (None, None) => {
-                let reason = check::reason(&unread.error);
+                let of_labels = code == Code::UnreadableLabel;
+                let reason = if of_labels { check::reason_of_labels } else { check::reason }(&unread.error);
                 let masks = self.labels.segments.as_ref().zip(self.cases[case].label.as_deref());
                 let reason = match masks {
                     Some((names, label)) => names.without_people(label, &reason),
@@ -305,6 +306,13 @@ impl Named {
         let found = &self.cases[case];
         let mut refused = Vec::new();
         for (number, path) in found.channels.iter().skip(1).filter(|_| !self.leaves_image(case)) {
+            if dicom_folder::is_series(path).map_err(Refusal::Machine)? {
+                let series = series_image::read(path, self.dicom, memory)?;
+                volumes.findings.extend(series.findings);
+                volumes.states.extend(series.states);
+                volumes.take_channel(*number, series.image.volume, Vec::new());
+                continue;
+            }
             match stacks::read_image(path, found.stacks, memory) {
                 Ok(image) => volumes.take_channel(*number, image.volume, image.parts),
                 Err(unread) => refused.push(self.refusal(case, Code::UnreadableImage, &unread)?),

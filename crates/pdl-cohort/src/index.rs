@@ -36,6 +36,7 @@ use crate::import::{self, VolumeSource};
 use crate::invalid_option::InvalidOption;
 use crate::known_cases::{self, Earlier, Recognised};
 use crate::label_rules::LabelRules;
+use crate::moved_cohort;
 use crate::parameters::IndexParameters;
 use crate::place::Place;
 use crate::pseudonym_table;
@@ -107,8 +108,13 @@ fn index_openly(
     let channel_files = cohort_files::channels(&layout);
     let masks = if hides.get() { hidden_texts::hide(&mut layout) } else { HashMap::new() };
     layout.label_names.extend(parameters.label_names.clone());
+    let mut colours = false;
     if parameters.frame.is_none() {
         layout.split_channel_files(&run.memory_limit().alone())?;
+        colours = layout.split_colours(&run.memory_limit().alone())?;
+        if parameters.channel.is_none() {
+            layout.tell_lacking_channels();
+        }
     }
     let channel = parameters.channel.as_deref().map(|channel| layout.choose_channel(channel)).transpose()?;
     let of_channel = channel.filter(|number| layout.are_frames(*number)).map(|number| number as usize);
@@ -255,6 +261,7 @@ fn index_openly(
             // By its number, as its name is defined by the cohort's dataset.json alone.
             channel: channel.map(|number| number.to_string()),
             channel_numbers,
+            colours,
             frame: parameters.frame.or(of_channel),
             pseudonym_key: None,
             mapping: None,
@@ -362,9 +369,12 @@ fn earlier_cases(place: &Place) -> Result<Option<Cases>, CohortError> {
     if !fault::exists(&path).map_err(StoreError::io("look at the file", &path))? {
         return Ok(None);
     }
-    let before = Cases::read_unchecked(&place.out)?;
+    let mut before = Cases::read_unchecked(&place.out)?;
     if before.cohort != place.cohort {
-        return Err(CohortError::OtherCohort { out: place.out.clone(), was: before.cohort });
+        if !moved_cohort::is_moved(&before, place)? {
+            return Err(CohortError::OtherCohort { out: place.out.clone(), was: before.cohort });
+        }
+        moved_cohort::rename(&mut before, place);
     }
     Ok(Some(before))
 }

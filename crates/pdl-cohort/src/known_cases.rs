@@ -423,15 +423,17 @@ pub(crate) fn assign(
 /// # Errors
 /// [`CohortError`] when the table in `out` cannot be read, or a pair is there twice.
 pub fn ids_of_pairs(cohort: &Path, out: &Path, pairs: &[FilePair]) -> Result<Vec<String>, CohortError> {
-    let labels: Vec<CaseLabel> =
-        pairs.iter().map(|pair| CaseLabel::of_files(None, Some(&pair.image), Some(&pair.label))).collect();
+    let labels: Vec<CaseLabel> = pairs
+        .iter()
+        .map(|pair| CaseLabel::of_files(None, Some(&pair.image), pair.label.as_deref()))
+        .collect();
     let names = Names::new(labels.iter().collect());
     let place = Place::new(cohort, out, None)?;
     let earlier = Earlier::read(out)?;
     let known = earlier.as_ref().map(|earlier| {
         let files = |pair: &FilePair| {
-            let [image, label] = [&pair.image, &pair.label].map(|path| cohort.join(path));
-            earlier.files(&place, Some(&image), Some(&label))
+            let label = pair.label.as_ref().map(|label| cohort.join(label));
+            earlier.files(&place, Some(&cohort.join(&pair.image)), label.as_deref())
         };
         Ok::<_, StoreError>((earlier, pairs.par_iter().map(files).collect::<Result<_, _>>()?))
     });

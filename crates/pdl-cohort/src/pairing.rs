@@ -20,8 +20,9 @@ use crate::walk;
 pub struct FilePair {
     /// Path of the image, relative to the cohort.
     pub image: PathBuf,
-    /// The label map, or the first of the masks of its structures.
-    pub label: PathBuf,
+    /// The label map, or the first of the masks of its structures; `None` in an archive without
+    /// labels.
+    pub label: Option<PathBuf>,
     /// All images of the case by their distinguishing words, if it has several.
     pub channels: BTreeMap<String, PathBuf>,
     /// The masks of its structures by their distinguishing words, if it has several.
@@ -32,7 +33,7 @@ impl FilePair {
     fn new(image: &Path, label: &Path) -> Self {
         Self {
             image: image.to_owned(),
-            label: label.to_owned(),
+            label: Some(label.to_owned()),
             channels: BTreeMap::new(),
             structures: BTreeMap::new(),
         }
@@ -79,9 +80,11 @@ impl Paired {
     }
 
     /// The patient of each pair by the path of its image, when every path names one as [`patient`]
-    /// finds it.
+    /// finds it, or every image is named after its folder and some folders hold several, as in
+    /// `001/001_SA_ED.nii`.
     pub fn patients(&self) -> Option<Vec<String>> {
-        self.pairs.iter().map(|pair| patient(&pair.image)).collect()
+        let images = || self.pairs.iter().map(|pair| pair.image.as_path());
+        images().map(patient).collect::<Option<_>>().or_else(|| by_folder(images()))
     }
 
     /// The split of each pair by the folders of its image (`train/`, `val/`, `test/`), when all
@@ -183,7 +186,7 @@ fn pair_names(files: Vec<PathBuf>) -> Paired {
     let known = |paired: &Paired| -> BTreeSet<PathBuf> {
         let files = |pair: &FilePair| {
             let several = pair.channels.values().chain(pair.structures.values());
-            several.chain([&pair.image, &pair.label]).cloned().collect::<Vec<_>>()
+            several.chain([&pair.image]).chain(&pair.label).cloned().collect::<Vec<_>>()
         };
         paired.pairs.iter().flat_map(files).collect()
     };
@@ -193,6 +196,8 @@ fn pair_names(files: Vec<PathBuf>) -> Paired {
         (words, [left(&kinds[0]), left(&kinds[1])])
     });
     paired.pairs.extend(families(&left.collect()));
+    let taken = known(&paired);
+    paired.pairs.extend(one_of_each(&groups, &taken));
     let known = known(&paired);
     paired.alone =
         groups.values().flatten().flatten().filter(|path| !known.contains(*path)).cloned().collect();
@@ -202,6 +207,59 @@ fn pair_names(files: Vec<PathBuf>) -> Paired {
 }
 
 type Words = BTreeSet<String>;
+
+/// Pairs of the volumes that are left, where every folder with some of them holds one image and one
+/// label map, such as `case7/Series.nrrd` and `case7/Segmentation.seg.nrrd`.
+fn one_of_each(groups: &BTreeMap<Words, [Vec<PathBuf>; 2]>, taken: &BTreeSet<PathBuf>) -> Vec<FilePair> {
+    let mut folders: BTreeMap<&Path, [Vec<&PathBuf>; 2]> = BTreeMap::new();
+    for kinds in groups.values() {
+        for (kind, paths) in kinds.iter().enumerate() {
+            for path in paths.iter().filter(|path| !taken.contains(*path)) {
+                let folder = path.parent().unwrap_or(Path::new(""));
+                folders.entry(folder).or_default()[kind].push(path);
+            }
+        }
+    }
+    let pair = |[images, labels]: &[Vec<&PathBuf>; 2]| match (images.as_slice(), labels.as_slice()) {
+        ([image], [label]) => Some(FilePair::new(image, label)),
+        _ => None,
+    };
+    let pairs: Option<Vec<FilePair>> = folders.values().map(pair).collect();
+    pairs.filter(|pairs| pairs.len() >= FEWEST_ALIKE).unwrap_or_default()
+}
+
+impl Paired {
+    /// Takes volumes that have no partner as images without labels, if none is a label map by its
+    /// name and their names differ in numbers alone: an archive that is not annotated.
+    #[must_use]
+    pub fn or_unlabelled(mut self) -> Self {
+        let stem_words = |path: &PathBuf| words(Path::new(path.file_name().unwrap_or_default()));
+        let kinds: BTreeSet<Vec<String>> = self
+            .alone
+            .iter()
+            .map(|path| stem_words(path).iter().map(|word| without_number(word)).collect())
+            .collect();
+        let has_label = self.alone.iter().any(|path| words(path).iter().any(|word| is_label_word(word)));
+        if self.pairs.is_empty() && kinds.len() == 1 && !has_label {
+            let image = |image: PathBuf| FilePair { label: None, ..FilePair::new(&image, Path::new("")) };
+            self.pairs = std::mem::take(&mut self.alone).into_iter().map(image).collect();
+        }
+        self
+    }
+}
+
+/// A word with one sign for each run of digits.
+fn without_number(word: &str) -> String {
+    let mut kind = String::new();
+    for c in word.chars() {
+        match c.is_ascii_digit() {
+            true if kind.ends_with('#') => {}
+            true => kind.push('#'),
+            false => kind.push(c),
+        }
+    }
+    kind
+}
 
 /// Cases of several images and one label map, or of one image and several label maps, if their
 /// distinguishing words are the same in most of such cases: then they are channels or structures.
@@ -321,6 +379,23 @@ pub fn patient(path: &Path) -> Option<String> {
     let folders = &parts[..parts.len().saturating_sub(1)];
     let by_visit = || folders.windows(2).find(|two| is_visit(&two[1])).map(|two| two[0].to_string());
     by_word.map(|(word, number)| format!("{word}-{number}")).or_else(by_visit)
+}
+
+/// The folders of images, if all are named after these, and one holds several.
+fn by_folder<'a>(images: impl Iterator<Item = &'a Path> + Clone) -> Option<Vec<String>> {
+    let of_image = |image: &'a Path| {
+        let folder = image.parent()?;
+        let name = folder.file_name()?.to_string_lossy().into_owned();
+        let further = image.file_name()?.to_str()?.strip_prefix(name.as_str())?;
+        let is_named = name.contains(|c: char| c.is_ascii_digit()) && further.starts_with(['_', '-', ' ']);
+        is_named.then_some((folder, name))
+    };
+    let named: Vec<(&Path, String)> = images.map(of_image).collect::<Option<_>>()?;
+    let folders: BTreeSet<&Path> = named.iter().map(|(folder, _)| *folder).collect();
+    let names: BTreeSet<&String> = named.iter().map(|(_, name)| name).collect();
+    let are_told_apart = names.len() == folders.len();
+    (folders.len() < named.len() && are_told_apart)
+        .then(|| named.iter().map(|(_, name)| name.clone()).collect())
 }
 
 /// As [`patient`], of the files in a folder.
@@ -443,6 +518,34 @@ mod tests {
             None,
             "no folders"
         );
+    }
+
+    #[test]
+    fn a_folder_with_one_image_and_one_label_map_is_a_case_whatever_they_are_called() {
+        let names =
+            ["c1", "c2"].map(|c| [format!("{c}/1 Some Series.nrrd"), format!("{c}/Segmentation.seg.nrrd")]);
+        let names: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
+        assert_eq!(paired(&names).pairs, [of(names[0], names[1]), of(names[2], names[3])]);
+        let further = [&names[..], &["c3/1 Some Series.nrrd"]].concat();
+        assert_eq!(paired(&further).pairs, []);
+    }
+
+    #[test]
+    fn folders_that_their_images_are_named_after_are_patients_where_one_holds_several() {
+        let of = |names: &[&str]| paired(names).patients();
+        let two = ["d/001/001_SA.nii", "d/001/001_SA_gt.nii", "d/001/001_LA.nii", "d/001/001_LA_gt.nii"];
+        let other = ["d/002/002_SA.nii", "d/002/002_SA_gt.nii"];
+        assert_eq!(of(&[&two[..], &other].concat()).unwrap(), ["001", "001", "002"]);
+        assert_eq!(of(&other), None);
+        assert_eq!(of(&["001/a.nii", "001/a_gt.nii", "001/b.nii", "001/b_gt.nii"]), None);
+    }
+
+    #[test]
+    fn volumes_of_one_kind_are_an_archive_without_labels() {
+        let unlabelled = |names: &[&str]| paired(names).or_unlabelled().pairs.len();
+        assert_eq!(unlabelled(&["s01.nii", "s2.nii", "x/s003.nii"]), 3);
+        assert_eq!(unlabelled(&["1/T1.nii", "1/FLAIR.nii"]), 0, "two kinds");
+        assert_eq!(unlabelled(&["a1_seg.nii", "a2_seg.nii"]), 0, "label maps");
     }
 
     #[test]

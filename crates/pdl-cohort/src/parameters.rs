@@ -31,8 +31,8 @@ pub struct IndexParameters {
     #[arg(long, value_name = "CODE", help_heading = "Images and labels")]
     pub orientation: Option<String>,
     /// The channel to use of cases with several, such as T1 and FLAIR: its number from 0, or its
-    /// name in dataset.json or in the columns image_NAME of the cohort's table. All are used when
-    /// not given.
+    /// name in dataset.json or in the columns image_NAME of the cohort's table; of pictures in
+    /// colour red, green or blue. All are used when not given.
     #[arg(long, value_name = "CHANNEL", help_heading = "Images and labels")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
@@ -54,6 +54,10 @@ pub struct IndexParameters {
     #[arg(skip)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub channel_numbers: Vec<u32>,
+    /// Whether the channels are the colours of pictures; decided by the index.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub colours: bool,
     /// Resample a channel that lies on another grid than the first channel, such as PET beside CT,
     /// by trilinear interpolation; without it the case is rejected.
     #[arg(long, conflicts_with = "orientation", help_heading = "Images and labels")]

@@ -46,6 +46,9 @@ pub struct ImageReading {
     /// Whether images are 2-D: each of the PNG, TIFF or JPEG files of a folder is an image, not a
     /// slice.
     pub pictures: bool,
+    /// Whether the channels are the colours of pictures: red, green and blue.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub colours: bool,
     /// Whether RescaleSlope and RescaleIntercept of DICOM were applied to MR.
     pub mr_rescale: bool,
     /// The unit of PET values, if the cohort has any.
@@ -64,6 +67,7 @@ impl From<&IndexParameters> for ImageReading {
             stack_spacing: parameters.stack_spacing.clone(),
             stack_axes: parameters.stack_axes.clone(),
             pictures: false,
+            colours: parameters.colours,
             mr_rescale: parameters.mr_rescale,
             pet_units: parameters.pet_units,
         }
@@ -162,7 +166,8 @@ impl ImageReading {
     /// The path with the number of the frame that was taken, unless it names one itself.
     fn with_frame(&self, path: &Path) -> Result<PathBuf, ReadError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let Some(frame) = self.frame.filter(|_| is_volume_name(&name)) else { return Ok(path.to_owned()) };
+        let has_frames = is_volume_name(&name) || self.pictures && stack::is_slice_name(&name);
+        let Some(frame) = self.frame.filter(|_| has_frames) else { return Ok(path.to_owned()) };
         Ok(path.with_file_name(format!("{name}#{frame}")))
     }
 }

@@ -8,8 +8,8 @@ use pdl_findings::{Code, Finding};
 use std::path::{Path, PathBuf};
 
 use pdl_io::{Image, Labels, ReadError, StackGeometry, Unread, stack};
-use pdl_store::StoreError;
 use pdl_store::memory::MemoryShare;
+use pdl_store::{StoreError, fault};
 
 use crate::CohortError;
 use crate::dicom_folder;
@@ -134,9 +134,27 @@ impl DiscoveredCase {
                            other is a volume: use two stacks or two volumes";
             return Ok(Some(Finding::new(Code::StackBesideVolume, message)));
         }
+        if let Some(pictures) = self.pictures_of_one()? {
+            let message = format!(
+                "its image is one picture and its label a folder of {pictures}: expected one label map, in which each \
+                 structure has a value of its own"
+            );
+            return Ok(Some(Finding::new(Code::SeveralFiles, message)));
+        }
         let message = "a stack of slices has no spacing: state it in mm with --stack-spacing X,Y,Z (columns, rows, \
                        slices), or in a column stack_spacing of the cohort's table";
         Ok(self.stacks.spacing_mm.is_none().then(|| Finding::new(Code::NoStackSpacing, message)))
+    }
+
+    /// How many pictures are in the folder that is the label of a single picture.
+    fn pictures_of_one(&self) -> Result<Option<usize>, StoreError> {
+        let failed = |source| StoreError::Machine { what: self.what(), path: None, source };
+        let (Some(image), Some(label)) = (&self.image, &self.label) else { return Ok(None) };
+        if !stack::is_picture(image).map_err(failed)? || !fault::is_dir(label).map_err(failed)? {
+            return Ok(None);
+        }
+        let count = stack::files_of(label).map_err(failed)?.len();
+        Ok((count > 1).then_some(count))
     }
 
     /// Finding if the axes of its stacks are assumed.

@@ -93,6 +93,8 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
         Ok(mut layout) => {
             layout.check_any_file(cohort)?;
             layout.split_channel_files(&limit.alone())?;
+            layout.split_colours(&limit.alone())?;
+            layout.tell_lacking_channels();
             layout.require_channels();
             let stack_spacing = layout.assume_pixel_size(&IndexParameters::default())?;
             layout.state_stacks(&IndexParameters { stack_spacing, ..IndexParameters::default() })?;
@@ -126,7 +128,7 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
         Err(error @ (CohortError::NotACohort { .. } | CohortError::FoldersUnpaired { .. }))
             if cohort.is_dir() =>
         {
-            let paired = pairing::pair(cohort)?;
+            let paired = pairing::pair(cohort)?.or_unlabelled();
             if paired.pairs.is_empty() {
                 let volumes = paired.alone.len();
                 let is_unknown = matches!(error, CohortError::NotACohort { .. }) && volumes > 0;
@@ -180,7 +182,7 @@ fn of_pairs(root: &Path, paired: &Paired) -> Vec<DiscoveredCase> {
     let number = |name: &String| names.iter().position(|known| known == name).unwrap_or(0) as u32;
     let found = |(index, pair): (usize, &pairing::FilePair)| DiscoveredCase {
         image: Some(root.join(&pair.image)),
-        label: Some(root.join(&pair.label)),
+        label: pair.label.as_ref().map(|label| root.join(label)),
         patient: patients.as_ref().map(|patients| patients[index].clone()),
         split: splits.as_ref().map(|splits| splits[index]),
         channels: pair.channels.iter().map(|(name, path)| (number(name), root.join(path))).collect(),

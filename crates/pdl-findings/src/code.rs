@@ -101,6 +101,9 @@ codes! {
     ChannelResampled = "channel-resampled", Note,
         "A channel was on another grid than the first channel and was resampled to it (`--resample-channels`).",
         "Check it in `pdl view --channel NAME`: resampling aligns grids, not anatomy.";
+    ChannelsUnknown = "channels-unknown", Warning,
+        "More channels are named than any case has images.",
+        "Add their files, or correct `channel_names` in `dataset.json`.";
     CoarseProxies = "coarse-proxies", Warning,
         "Cases of two patients are very similar, but their proxies are too small to tell one image from two.",
         "Compare by larger proxies (`--proxy-size 64`), or look at the pair in `pdl view`.";
@@ -143,6 +146,9 @@ codes! {
     FilesSetAside = "files-set-aside", Note,
         "Files of a DICOM tree belong to no case.",
         "`sources.parquet` lists them, each with the reason.";
+    FilesUnused = "files-unused", Note,
+        "Tables or lists beside the cohort's images may state patients or splits, and are not read.",
+        "Write what they state into a cohort.csv with the columns image, label, patient and split.";
     FoldsGiven = "folds-given", Note,
         "A datalist assigns its cases to folds.",
         "The column `fold` has them; `pdl import --fold K` holds one of them out for validation.";

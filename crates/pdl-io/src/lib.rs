@@ -150,6 +150,20 @@ pub enum ReadError {
         /// What it is, and what to do about it.
         problem: String,
     },
+    /// Several 3-D volumes, of which none was selected.
+    #[error(
+        "it has {frames} frames ({axes:?}): expected one 3-D volume per case, so select one by its number from 0, as in \
+         FILE#0, or with --frame: {}",
+        path.display()
+    )]
+    Frames {
+        /// The file.
+        path: PathBuf,
+        /// Number of volumes.
+        frames: usize,
+        /// Lengths of the axes that the header declares, the fastest first.
+        axes: Vec<usize>,
+    },
     /// An invalid slice of a stack.
     #[error("its slice {number} of {slices} {problem}: {}", path.display())]
     Slice {
@@ -197,6 +211,7 @@ impl ReadError {
         | Self::Invalid { path, .. }
         | Self::Memory { path, .. }
         | Self::Unsupported { path, .. }
+        | Self::Frames { path, .. }
         | Self::Slice { path, .. }
         | Self::ScaledLabels { path, .. }
         | Self::Labels { path, .. }) = self;

@@ -301,7 +301,7 @@ fn named_wrongly(unread: Unread, path: &Path, format: Format) -> Unread {
     Unread { error: ReadError::Unsupported { path: path.to_owned(), problem }, ..unread }
 }
 
-/// Reads a stack, its voxels into `sink`.
+/// Reads a stack, its voxels into `sink`. `FILE#1` is the colour 1 of one.
 fn read_stack(
     path: &Path,
     geometry: &StackGeometry,
@@ -309,7 +309,15 @@ fn read_stack(
     memory: &MemoryShare<'_>,
     sink: &mut dyn Sink,
 ) -> Result<Read, Unread> {
-    let mut files = Files::new(path, stack::NAME, memory);
+    let io = |source| {
+        let error = ReadError::Io { path: path.to_owned(), source };
+        Unread { error, files: Vec::new() }
+    };
+    let (path, meaning) = match (meaning, file_and_frame(path).map_err(io)?) {
+        (Meaning::Intensities, (file, Some(colour))) => (file, Meaning::Colour(colour)),
+        (meaning, _) => (path.to_owned(), meaning),
+    };
+    let mut files = Files::new(&path, stack::NAME, memory);
     let content = stack::read(&mut files, geometry, meaning, sink);
     Ok(Read::of(files.outcome(content)?, files))
 }
@@ -329,7 +337,7 @@ impl Read {
 
 /// The file of a path, and its frame when the path names one. A file whose own name ends so is
 /// itself.
-fn file_and_frame(path: &Path) -> io::Result<(PathBuf, Option<usize>)> {
+pub(crate) fn file_and_frame(path: &Path) -> io::Result<(PathBuf, Option<usize>)> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let (file, frame) = split_frame(&name);
     if frame.is_none() || fault::exists(path)? {

@@ -3,7 +3,8 @@
 //!
 //! Such files state neither spacing nor orientation, so the caller has to ([`StackGeometry`]);
 //! their resolution in dots per inch is not used. Values are used as stored; indices of a palette
-//! are labels. Pixels of more than one number are refused.
+//! are labels. A colour of them is a volume of its own: `FILE#0` is red, `FILE#1` green and
+//! `FILE#2` blue; without such a number, pixels whose colours differ are refused.
 
 mod directory;
 mod jpeg;
@@ -26,10 +27,11 @@ use pdl_store::memory::{self, MemoryLimit, MemoryShare};
 use pdl_volume::{Affine, Orientation};
 
 use crate::content::Content;
-use crate::endings::is_volume_name;
+use crate::endings::{is_volume_name, split_frame};
 use crate::file::Files;
+use crate::read::file_and_frame;
 use crate::voxels::Sink;
-use crate::{Part, ReadError};
+use crate::{Part, ReadError, Unread};
 use plane::{Kind, Plane, SliceError};
 
 /// Its name in errors.
@@ -50,6 +52,8 @@ pub struct StackGeometry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
     Intensities,
+    /// Those of one colour: red (0), green (1) or blue (2).
+    Colour(usize),
     Labels,
 }
 
@@ -78,10 +82,11 @@ impl Format {
 /// Errors of the machine if it cannot be inspected; a folder that may not be listed is not a stack.
 pub fn is_stack(path: &Path) -> io::Result<bool> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    if is_volume_name(&name) {
+    if is_volume_name(split_frame(&name).0) {
         return Ok(false); // without a look at the disk
     }
-    Ok(if fault::is_dir(path)? { !slices_in(path)?.is_empty() } else { Format::of(path).is_some() })
+    let (path, _) = file_and_frame(path)?;
+    Ok(if fault::is_dir(&path)? { !slices_in(&path)?.is_empty() } else { Format::of(&path).is_some() })
 }
 
 /// Whether a file is, by its name, a slice or a stack of slices.
@@ -115,7 +120,26 @@ pub fn has_pages(path: &Path) -> io::Result<bool> {
 /// # Errors
 /// As [`has_pages`].
 pub fn is_picture(path: &Path) -> io::Result<bool> {
-    Ok(Format::of(path).is_some() && fault::is_file(path)? && !has_pages(path)?)
+    let (path, _) = file_and_frame(path)?;
+    Ok(Format::of(&path).is_some() && fault::is_file(&path)? && !has_pages(&path)?)
+}
+
+/// Whether a 2-D image is in colour: whether its red, green and blue differ anywhere. Memory: the
+/// file, and its pixels as float32.
+///
+/// # Errors
+/// [`Unread`] if it cannot be decoded.
+pub fn is_in_colour(path: &Path, memory: &MemoryShare<'_>) -> Result<bool, Unread> {
+    fault::retried(|| {
+        let memory = memory.part();
+        let mut files = Files::new(path, NAME, &memory);
+        let slice = Slice::read(&mut files, path).and_then(|slice| {
+            let format = Format::of(path).unwrap_or(Format::Png);
+            let plane = quietly(|| slice.decode(format, Meaning::Intensities, &memory));
+            plane.unwrap_or_else(|| Err(GIVEN_UP.into())).map_err(|error| slice_error(&files, error, 1, 1))
+        });
+        Ok(files.outcome(slice)?.is_in_colour())
+    })
 }
 
 /// The files of a stack, by name; empty if there is none.
@@ -123,10 +147,11 @@ pub fn is_picture(path: &Path) -> io::Result<bool> {
 /// # Errors
 /// As [`is_stack`].
 pub fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
-    if !fault::is_dir(path)? {
-        return Ok(is_stack(path)?.then(|| path.to_owned()).into_iter().collect());
+    let (path, _) = file_and_frame(path)?;
+    if !fault::is_dir(&path)? {
+        return Ok(is_stack(&path)?.then_some(path).into_iter().collect());
     }
-    let mut slices = slices_in(path)?;
+    let mut slices = slices_in(&path)?;
     slices.sort();
     Ok(slices)
 }
@@ -159,7 +184,7 @@ pub(crate) fn read(
     let is_picture = matches!(Format::of(files.path), Some(Format::Png | Format::Jpeg));
     let (kind, slices) = match fault::is_dir(files.path).map_err(io)? || is_picture {
         true => read_folder(files, meaning, sink)?,
-        false => read_pages(files, sink)?,
+        false => read_pages(files, meaning, sink)?,
     };
     let shape = [kind.columns, kind.rows, slices];
     let affine = Affine::from_orientation(geometry.axes, geometry.spacing_mm, shape);
@@ -195,24 +220,55 @@ fn read_folder(
         .map(|slice| slice.file_stem().unwrap_or_default().to_string_lossy().into_owned())
         .collect();
     let order = order::in_order(&stems).map_err(|problem| files.unsupported(problem))?;
-    let mut assembly = Assembly::new(order.len(), files.memory, sink);
-    for slice in order {
-        let path = &slices[slice];
+    let mut assembly = Assembly::new(order.len(), meaning, files.memory, sink);
+    for number in order {
+        let slice = Slice::read(files, &slices[number])?;
+        let plane = |memory: &MemoryShare<'_>| slice.decode(format, meaning, memory);
+        assembly.add(plane).map_err(|error| assembly.error(files, error))?;
+    }
+    assembly.finish(files)
+}
+
+/// The bytes of a file of one slice, and the memory that they take.
+struct Slice<'a> {
+    bytes: Vec<u8>,
+    _memory: MemoryShare<'a>,
+}
+
+impl<'a> Slice<'a> {
+    /// Reads the file and adds it to the parts of `files`.
+    fn read(files: &mut Files<'a>, path: &Path) -> Result<Self, ReadError> {
         let (mut file, state) = files.open_plain(path)?;
         let memory = files.memory.part();
         memory.take(state.size).map_err(|error| files.no_memory(error))?;
         let mut bytes = Vec::new();
         memory::reserve(&mut bytes, state.size as usize).map_err(|error| files.no_memory(error))?;
-        file.read_to_end(&mut bytes).map_err(io(path))?;
-        files.parts.push(Part { path: path.clone(), blake3: hash::of_bytes(&bytes), state });
-        let plane = |memory: &MemoryShare<'_>| match format {
-            Format::Png => png::decode(&bytes, meaning, memory),
-            Format::Jpeg => jpeg::decode(&bytes, memory),
-            Format::Tiff => tiff::decode(&bytes, memory),
-        };
-        assembly.add(plane).map_err(|error| assembly.error(files, error))?;
+        let read = file.read_to_end(&mut bytes);
+        read.map_err(|source| ReadError::Io { path: path.to_owned(), source })?;
+        files.parts.push(Part { path: path.to_owned(), blake3: hash::of_bytes(&bytes), state });
+        Ok(Self { bytes, _memory: memory })
     }
-    assembly.finish(files)
+
+    fn decode(
+        &self,
+        format: Format,
+        meaning: Meaning,
+        memory: &MemoryShare<'_>,
+    ) -> Result<Plane, SliceError> {
+        match format {
+            Format::Png => png::decode(&self.bytes, meaning, memory),
+            Format::Jpeg => jpeg::decode(&self.bytes, memory),
+            Format::Tiff => tiff::decode(&self.bytes, memory),
+        }
+    }
+}
+
+fn slice_error(files: &Files<'_>, error: SliceError, number: usize, slices: usize) -> ReadError {
+    let path = files.path.to_owned();
+    match error {
+        SliceError::Memory(source) => ReadError::Memory { path, source },
+        SliceError::Problem(problem) => ReadError::Slice { path, number, slices, problem },
+    }
 }
 
 /// The format of all slices.
@@ -228,12 +284,16 @@ fn format_of(files: &Files<'_>, slices: &[PathBuf]) -> Result<Format, ReadError>
 }
 
 /// Reads the pages of a TIFF file, each of which is a slice.
-fn read_pages(files: &mut Files<'_>, sink: &mut dyn Sink) -> Result<(Kind, usize), ReadError> {
+fn read_pages(
+    files: &mut Files<'_>,
+    meaning: Meaning,
+    sink: &mut dyn Sink,
+) -> Result<(Kind, usize), ReadError> {
     let (file, state) = files.open_plain(files.path)?;
     let pages = quietly(|| tiff::Pages::open(BufReader::new(file), state.size));
     let mut pages =
         pages.unwrap_or_else(|| Err(GIVEN_UP.to_owned())).map_err(|problem| files.unsupported(problem))?;
-    let mut assembly = Assembly::new(pages.count, files.memory, sink);
+    let mut assembly = Assembly::new(pages.count, meaning, files.memory, sink);
     for page in 0..pages.count {
         let added = assembly.add(|memory| pages.plane(page, memory));
         added.map_err(|error| assembly.error(files, error))?;
@@ -249,6 +309,7 @@ fn read_pages(files: &mut Files<'_>, sink: &mut dyn Sink) -> Result<(Kind, usize
 /// Planes of one kind on their way into a volume.
 struct Assembly<'a> {
     slices: usize,
+    meaning: Meaning,
     memory: &'a MemoryShare<'a>,
     sink: &'a mut dyn Sink,
     /// Of the first slice, and so of all.
@@ -259,8 +320,8 @@ struct Assembly<'a> {
 }
 
 impl<'a> Assembly<'a> {
-    fn new(slices: usize, memory: &'a MemoryShare<'a>, sink: &'a mut dyn Sink) -> Self {
-        Self { slices, memory, sink, kind: None, taken: 0, room: 0 }
+    fn new(slices: usize, meaning: Meaning, memory: &'a MemoryShare<'a>, sink: &'a mut dyn Sink) -> Self {
+        Self { slices, meaning, memory, sink, kind: None, taken: 0, room: 0 }
     }
 
     /// Decodes the next plane and adds it.
@@ -300,7 +361,7 @@ impl<'a> Assembly<'a> {
             self.sink.reserve(voxels.ok_or("is too large")?)?;
             self.room += more;
         }
-        self.sink.push(&plane.grey()?);
+        self.sink.push(&plane.values(self.meaning)?);
         self.taken += 1;
         Ok(())
     }
@@ -312,13 +373,7 @@ impl<'a> Assembly<'a> {
 
     /// The error of the slice that comes next.
     fn error(&self, files: &Files<'_>, error: SliceError) -> ReadError {
-        let path = files.path.to_owned();
-        match error {
-            SliceError::Memory(source) => ReadError::Memory { path, source },
-            SliceError::Problem(problem) => {
-                ReadError::Slice { path, number: self.taken + 1, slices: self.slices, problem }
-            }
-        }
+        slice_error(files, error, self.taken + 1, self.slices)
     }
 }
 

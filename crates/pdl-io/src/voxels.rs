@@ -279,10 +279,9 @@ pub(crate) fn one_volume(
         )));
     }
     match frame {
-        None if frames > 1 => Err(files.unsupported(format!(
-            "it has {frames} frames ({axes:?}): expected one 3-D volume per case, so select one by its number from 0, \
-             as in FILE#0, or with --frame"
-        ))),
+        None if frames > 1 => {
+            Err(ReadError::Frames { path: files.path.to_owned(), frames, axes: axes.to_vec() })
+        }
         Some(frame) if frame >= frames => {
             Err(files.unsupported(format!("it has no frame {frame}: found {frames}, numbered from 0")))
         }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use pdl_findings::{Code, Finding};
 use pdl_io::{ReadError, StackGeometry, read_image, read_image_stack, read_label_stack, stack, stem};
+use pdl_store::memory::MemoryLimit;
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -95,6 +96,28 @@ fn what_is_no_stack_of_grey_slices_is_refused_with_the_reason() {
     // As intensities its colours count, and they differ.
     let palette = read_image_stack(&folder().join("stacks/png-palette"), &geometry()).unwrap_err();
     assert!(palette.to_string().contains("slice 1 of 3 is in colour"), "{palette}");
+}
+
+#[test]
+fn a_colour_of_a_picture_is_a_volume() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join("a.png");
+    let pixels: Vec<u8> = (0..24).collect();
+    let picture = image::RgbImage::from_raw(4, 2, pixels.clone()).unwrap();
+    picture.save(&path).unwrap();
+    let memory = MemoryLimit::free();
+    assert!(stack::is_in_colour(&path, &memory.alone()).unwrap());
+    for colour in 0..3 {
+        let name = scratch.path().join(format!("a.png#{colour}"));
+        assert!(stack::is_stack(&name).unwrap() && stack::is_picture(&name).unwrap());
+        assert_eq!(stack::files_of(&name).unwrap(), [path.clone()]);
+        let voxels = read_image_stack(&name, &geometry()).unwrap().volume.voxels;
+        let right: Vec<f32> = pixels.iter().skip(colour).step_by(3).map(|value| f32::from(*value)).collect();
+        assert_eq!(voxels, right);
+    }
+    assert!(refusal(&scratch.path().join("a.png#3")).contains("numbered from 0"));
+    assert!(refusal(&path).contains("is in colour"));
+    assert!(read_label_stack(&scratch.path().join("a.png#0"), &geometry()).is_err(), "labels are no colours");
 }
 
 #[test]

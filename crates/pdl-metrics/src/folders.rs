@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use pdl_cohort::regions::{DatasetLabels, DatasetRegions, LabelRegion, RegionError};
 use pdl_curriculum::manifest::Label;
 use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, in_turns};
 use pdl_store::progress::{self, Progress};
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dice::IGNORED;
 use crate::scores::{EvaluationRow, ScoredCase, StructureScore, SurfaceOptions};
-use crate::structure::MeasuredStructure;
+use crate::structure::{ChannelUnion, MeasuredStructure};
 use crate::surface::VoxelGrid;
 
 /// nnU-Net's name of the label to ignore.
@@ -25,6 +26,8 @@ const CHANNEL: &str = "_0000";
 const SAME_GRID: f64 = 0.1;
 /// Maximum number of labels: channels are bytes, of which background and voxels to ignore take two.
 const MOST_LABELS: usize = 254;
+/// Channel of the background, which every case is annotated for.
+const BACKGROUND: u8 = 0;
 /// Bytes a voxel that a case takes: two label maps, their channels, masks and surfaces.
 const BYTES_A_VOXEL: u64 = 48;
 
@@ -86,14 +89,17 @@ pub struct LabelNames {
     pub ignored: Option<u16>,
     /// Name of the first channel of the images, such as "CT".
     pub channel: Option<String>,
-    /// Names of regions, which several labels make up; they are not scored.
-    pub regions: Vec<String>,
+    /// Unions of labels, which are scored instead of these.
+    pub regions: Vec<LabelRegion>,
+    /// Why the regions of the file are not scored, and single labels are.
+    pub invalid_regions: Option<RegionError>,
 }
 
 /// The part of `dataset.json` (nnU-Net v2, Medical Segmentation Decathlon) that is read.
 #[derive(Debug, Deserialize)]
 struct DatasetJson {
-    labels: BTreeMap<String, serde_json::Value>,
+    labels: DatasetLabels,
+    regions_class_order: Option<serde_json::Value>,
     /// Of nnU-Net v2.
     #[serde(default)]
     channel_names: BTreeMap<String, String>,
@@ -103,7 +109,8 @@ struct DatasetJson {
 }
 
 impl LabelNames {
-    /// Reads a `dataset.json`: labels by name (nnU-Net v2) or by value (Decathlon, nnU-Net v1).
+    /// Reads a `dataset.json`: labels and regions by name (nnU-Net v2) or labels by value (Decathlon,
+    /// nnU-Net v1).
     ///
     /// # Errors
     /// [`ScoreError`] if it cannot be read or names no labels.
@@ -111,11 +118,16 @@ impl LabelNames {
         let dataset: DatasetJson = json::read(path)?;
         let channel = dataset.channel_names.into_values().chain(dataset.modality.into_values()).next();
         let mut found = Self { channel, ..Self::default() };
-        for (key, value) in dataset.labels {
+        let of_file = DatasetRegions { labels: dataset.labels.clone(), order: dataset.regions_class_order };
+        match of_file.regions() {
+            Ok(regions) => found.regions = regions,
+            Err(error) => found.invalid_regions = Some(error),
+        }
+        for (key, value) in dataset.labels.0 {
             match (key.parse::<u16>(), value) {
                 (Ok(label), serde_json::Value::String(name)) => found.add(label, name),
-                (_, serde_json::Value::Array(_)) => found.regions.push(key),
-                (_, value) => match value.as_u64().and_then(|value| u16::try_from(value).ok()) {
+                (_, serde_json::Value::Array(values)) if values.len() != 1 => {}
+                (_, value) => match value_of(&value) {
                     Some(label) => found.add(label, key),
                     None => {
                         let problem = format!("expected a value from 0 to 65535 for the label {key}");
@@ -150,9 +162,28 @@ impl LabelNames {
         }
     }
 
+    /// The regions of channels, which stand for these values.
+    fn structures(&self, values: &[u16]) -> Vec<MeasuredStructure> {
+        let channel = |value: &u16| values.binary_search(value).ok().map(|index| index as u8 + 1);
+        let of_region = |region: &LabelRegion| MeasuredStructure {
+            label: Label { value: region.value, name: region.name.clone() },
+            union: ChannelUnion {
+                channels: region.labels.iter().filter_map(channel).collect(),
+                annotated_by: vec![BACKGROUND],
+            },
+        };
+        self.regions.iter().map(of_region).collect()
+    }
+
     fn name(&self, value: u16) -> String {
         self.names.get(&value).cloned().unwrap_or_else(|| format!("label {value}"))
     }
+}
+
+/// The value of a label, which may stand in a list of its own.
+fn value_of(value: &serde_json::Value) -> Option<u16> {
+    let value = value.as_array().map_or(Some(value), |values| values.first())?;
+    value.as_u64().and_then(|value| u16::try_from(value).ok())
 }
 
 /// A case that was not scored.
@@ -167,9 +198,9 @@ pub struct Unscored {
 /// Figures of all cases of two folders.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FolderScores {
-    /// Labels of all cases, ascending.
+    /// Labels of all cases, ascending, or regions in their order.
     pub labels: Vec<Label>,
-    /// A row for each case and label, by case.
+    /// A row for each case and label or region, by case.
     pub rows: Vec<EvaluationRow>,
     /// Cases that were not scored: one of their files is missing or invalid, or their grids differ.
     pub unscored: Vec<Unscored>,
@@ -186,7 +217,8 @@ struct Pair {
 type Scored = Result<Vec<EvaluationRow>, Unscored>;
 
 /// Compares the label maps of two folders, whose names pair them; folders inside them are a part of
-/// the name. Every case counts as annotated for every label that any case has or `names` names.
+/// the name. Every case counts as annotated for every label that any case has or `names` names. Where
+/// `names` has regions, these are scored instead.
 ///
 /// # Errors
 /// [`ScoreError`] if a folder cannot be read or holds no label map, or no names agree.
@@ -230,8 +262,10 @@ pub fn score(
     if values.len() > MOST_LABELS {
         return Err(ScoreError::LabelCount { labels: values.len() });
     }
-    let labels: Vec<Label> =
-        values.into_iter().map(|value| Label { value, name: names.name(value) }).collect();
+    let labels: Vec<Label> = match names.regions.is_empty() {
+        true => values.into_iter().map(|value| Label { value, name: names.name(value) }).collect(),
+        false => names.structures(&[]).into_iter().map(|region| region.label).collect(),
+    };
     let rows = found.into_iter().flat_map(|(case, rows)| with_absent(case, rows, &labels));
     Ok(FolderScores { rows: rows.collect(), labels, unscored })
 }
@@ -354,7 +388,13 @@ fn of_pair(
     if values.len() > MOST_LABELS {
         return unscored(format!("it has {} labels; at most {MOST_LABELS} can be scored", values.len()));
     }
-    let labels: Vec<Label> = values.iter().map(|&value| Label { value, name: names.name(value) }).collect();
+    let structures = match names.regions.is_empty() {
+        true => {
+            let label = |&value: &u16| Label { value, name: names.name(value) };
+            MeasuredStructure::of_labels(&values.iter().map(label).collect::<Vec<_>>())
+        }
+        false => names.structures(&values),
+    };
     let [x, y, z] = reference.grid.spacing_mm();
     let [nx, ny, nz] = reference.grid.shape;
     let truth = channels(reference, &values, |value| if Some(value) == names.ignored { IGNORED } else { 0 });
@@ -366,7 +406,7 @@ fn of_pair(
         prediction: &predicted,
         annotated: &vec![true; values.len() + 1],
     };
-    Ok(Ok(Ok(scored.rows(&MeasuredStructure::of_labels(&labels), surfaces))))
+    Ok(Ok(Ok(scored.rows(&structures, surfaces))))
 }
 
 /// The channel of every voxel: the place of its value among `values`, from 1.

@@ -6,12 +6,15 @@
 //! (`space-T1w`) or a template; `label` names what a mask is of, `desc` tells versions apart.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use pdl_findings::{Code, Finding};
 use pdl_store::memory::MemoryShare;
+use pdl_store::{StoreError, fault};
 
 use super::bids_entities::Entities;
+use super::description::file_name;
 use super::named_channels::NamedChannels;
 use super::subject_table::SubjectTable;
 use super::volume_files::{VolumeFile, VolumeFiles};
@@ -303,8 +306,12 @@ fn modality(kinds: &BTreeSet<String>) -> Option<Modality> {
     found.first().copied().flatten().filter(|_| found.len() == 1)
 }
 
-/// Names of label values, from the table `dseg.tsv` of a data set with segmentations, if there is
-/// one.
+/// The table of the names of label values, of all segmentations or of those with the entities
+/// before this name.
+const DSEG: &str = "dseg.tsv";
+
+/// Names of label values, from the tables `dseg.tsv` and `desc-manual_dseg.tsv` and the like of a
+/// data set with segmentations.
 fn label_names(
     files: &VolumeFiles,
     named: &[BidsFile<'_>],
@@ -321,9 +328,15 @@ fn label_names(
         .collect();
     let mut names = BTreeMap::new();
     for data_set in data_sets {
-        let path = files.root.join(data_set).join("dseg.tsv");
-        if let Some(table) = SubjectTable::read(&path, "index", memory)? {
-            names.extend(table.names_of_values("name"));
+        let folder = files.root.join(data_set);
+        let listed = fault::list(&folder).map_err(StoreError::io("list the folder", &folder))?;
+        let mut tables: Vec<PathBuf> = listed.iter().map(fs::DirEntry::path).collect();
+        tables.retain(|path| file_name(path) == DSEG || file_name(path).ends_with(&format!("_{DSEG}")));
+        tables.sort();
+        for path in tables {
+            if let Some(table) = SubjectTable::read(&path, "index", memory)? {
+                names.extend(table.names_of_values("name"));
+            }
         }
     }
     names.remove(&0);

@@ -4,15 +4,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use pdl_findings::{Code, Finding};
+use pdl_store::StoreError;
 use pdl_store::memory::MemoryShare;
 use pdl_store::plural::counted;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::dataset_json::read_dataset_json;
-use super::description::{JSON_BYTES_A_BYTE, not_json, read, shown};
+use super::description::{not_json, read_json, shown};
 use super::table::{from_rows, no_column};
 use super::table_row::Row;
+use super::table_text::with_slashes;
 use super::{Carried, Layout};
 use crate::CohortError;
 
@@ -52,7 +54,7 @@ pub(super) fn from_datalist(
     carry: &BTreeSet<String>,
     memory: &MemoryShare<'_>,
 ) -> Result<Layout, CohortError> {
-    let bytes = read(path, JSON_BYTES_A_BYTE, memory)?;
+    let bytes = read_json(path, memory)?;
     let is_list = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
     let list: Datalist = match is_list {
         true => {
@@ -73,9 +75,11 @@ pub(super) fn from_datalist(
     let carry: BTreeSet<String> = carry.iter().cloned().chain(has_folds.then(|| FOLD.to_owned())).collect();
     let train = split_given.then_some("train");
     let mut rows = Rows::default();
-    list.training.into_iter().for_each(|item| rows.take(path, item, train, &carry));
-    list.validation.into_iter().for_each(|item| rows.take(path, item, Some("val"), &carry));
-    testing.into_iter().for_each(|item| rows.take(path, item, Some("test"), &carry));
+    for (items, split) in [(list.training, train), (list.validation, Some("val")), (testing, Some("test"))] {
+        for item in items {
+            rows.take(path, item, split, &carry)?;
+        }
+    }
     let Rows { rows, carried, mut channels } = rows;
     let unknown = |column: &&String| carried.iter().all(|values| values[*column].is_none());
     if let Some(column) = carry.iter().find(unknown) {
@@ -100,11 +104,20 @@ struct Rows {
 }
 
 impl Rows {
-    fn take(&mut self, path: &Path, item: Item, split: Option<&str>, carry: &BTreeSet<String>) {
+    fn take(
+        &mut self,
+        path: &Path,
+        item: Item,
+        split: Option<&str>,
+        carry: &BTreeSet<String>,
+    ) -> Result<(), StoreError> {
         let images = match item.image {
             OneOrMany::One(image) => vec![image],
             OneOrMany::Many(images) => images,
         };
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let images = images.into_iter().map(|image| with_slashes(image, folder));
+        let images: Vec<String> = images.collect::<Result<_, _>>()?;
         let image = images.first().cloned();
         if let (Some(image), true) = (&image, images.len() > 1) {
             let all = (0..).zip(images.iter().map(|image| path.with_file_name(image))).collect();
@@ -116,6 +129,7 @@ impl Rows {
         Row::text_columns().for_each(|column| row.take_text(column, value(column)));
         self.rows.push(row);
         self.carried.push(carry.iter().map(|column| (column.clone(), value(column))).collect());
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use pdl_store::memory::MemoryShare;
 use pdl_store::{StoreError, fault};
 use serde::Deserialize;
 
-use super::description::{JSON_BYTES_A_BYTE, file_name, not_json, read, shown};
+use super::description::{file_name, not_json, read_json, shown};
 use super::folders::subfolders;
 use super::{DiscoveredCase, Layout};
 use crate::CohortError;
@@ -54,7 +54,7 @@ pub(super) fn listed_cases(root: &Path, memory: &MemoryShare<'_>) -> Result<Opti
         return Ok(None);
     }
     let part = memory.part();
-    let bytes = read(&path, JSON_BYTES_A_BYTE, &part)?;
+    let bytes = read_json(&path, &part)?;
     let dataset: Dataset = serde_json::from_slice(&bytes).map_err(|error| not_json(&path, &error))?;
     let Some(listed) = dataset.dataset.filter(serde_json::Value::is_object) else { return Ok(None) };
     let listed: BTreeMap<String, ListedCase> =
@@ -122,7 +122,7 @@ pub(super) fn read_dataset_json(
         return Ok(());
     }
     let part = memory.part();
-    let bytes = read(path, JSON_BYTES_A_BYTE, &part)?;
+    let bytes = read_json(path, &part)?;
     let dataset: Dataset = serde_json::from_slice(&bytes).map_err(|error| not_json(path, &error))?;
     let channels = dataset.modality.or(dataset.channel_names).unwrap_or_default();
     if let Some(name) = channels.get("0") {
@@ -135,10 +135,11 @@ pub(super) fn read_dataset_json(
     let labels = dataset.labels.unwrap_or_default();
     layout.regions = DatasetRegions { labels: labels.clone(), order: dataset.regions_class_order };
     for (key, value) in labels.0 {
-        // Decathlon writes {"1": "liver"}, nnU-Net {"liver": 1}; regions (lists) have no single
-        // value.
+        // Decathlon writes {"1": "liver"}, nnU-Net {"liver": 1}, some {"liver": "1"}; regions (lists)
+        // have no single value.
         let label = match (key.parse::<u16>(), &value) {
             (Ok(number), serde_json::Value::String(name)) => Some((number, name.clone())),
+            (Err(_), serde_json::Value::String(number)) => number.trim().parse().ok().map(|n| (n, key)),
             (_, serde_json::Value::Number(number)) => {
                 number.as_u64().and_then(|n| u16::try_from(n).ok()).map(|n| (n, key))
             }

@@ -6,10 +6,11 @@ use pdl_store::memory::{MemoryError, MemoryShare};
 use pdl_store::printable::escaped;
 use pdl_store::{StoreError, fault, regular_file};
 
+use super::table_text;
 use crate::CohortError;
 
 /// Maximum memory per byte of JSON, in bytes; reached by long lists of short items.
-pub(super) const JSON_BYTES_A_BYTE: u64 = 64;
+const JSON_BYTES_A_BYTE: u64 = 64;
 
 /// The bytes of a file; each takes `bytes_a_byte` of memory once it is parsed.
 pub(super) fn read(path: &Path, bytes_a_byte: u64, memory: &MemoryShare<'_>) -> Result<Vec<u8>, StoreError> {
@@ -17,6 +18,15 @@ pub(super) fn read(path: &Path, bytes_a_byte: u64, memory: &MemoryShare<'_>) -> 
     let held = meta.map_or(0, |meta| meta.len());
     memory.take_each(held, bytes_a_byte).map_err(no_memory(path))?;
     fault::retried(|| regular_file::read(path)).map_err(StoreError::io("read the file", path))
+}
+
+/// The bytes of a JSON file as UTF-8, without a mark of the byte order.
+///
+/// # Errors
+/// [`CohortError::Table`] if its text is of another encoding.
+pub(super) fn read_json(path: &Path, memory: &MemoryShare<'_>) -> Result<Vec<u8>, CohortError> {
+    let bytes = read(path, JSON_BYTES_A_BYTE, memory)?;
+    table_text::utf8(bytes).map_err(|problem| table_error(path, &problem))
 }
 
 pub(super) fn no_memory(path: &Path) -> impl Fn(MemoryError) -> StoreError {

@@ -1,6 +1,7 @@
 //! A table of the subjects of a data set beside its images, such as `participants.tsv` of BIDS or
 //! `meta.csv` of TotalSegmentator.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -10,14 +11,12 @@ use pdl_store::{StoreError, fault};
 use super::description::{read, shown, table_error};
 use super::table::no_column;
 use super::table_row::ORIGIN_COLUMNS;
+use super::table_text::{is_missing, separated, utf8};
 use super::{Carried, DiscoveredCase};
 use crate::CohortError;
 
 /// Further columns that state the origin of a subject.
 const SITES: [&str; 2] = ["institute", "hospital"];
-
-/// Values that mean a missing value.
-const MISSING: [&str; 3] = ["n/a", "na", "nan"];
 
 /// The rows of a table of subjects.
 #[derive(Debug, Default)]
@@ -38,27 +37,33 @@ impl SubjectTable {
             return Ok(None);
         }
         let part = memory.part();
-        let bytes = read(path, 4, &part)?;
-        let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
-        let separator = [b'\t', b';', b','].into_iter().find(|byte| first.contains(byte)).unwrap_or(b',');
+        let bytes = utf8(read(path, 6, &part)?).map_err(|problem| table_error(path, &problem))?;
+        let (separator, text) = separated(&bytes, b"\t;,");
         let mut reader = csv::ReaderBuilder::new()
             .delimiter(separator)
             .trim(csv::Trim::All)
             .flexible(true)
             .quoting(separator != b'\t')
-            .from_reader(bytes.as_slice());
+            .from_reader(text);
         let headers = reader.headers().map_err(|error| table_error(path, &error))?;
-        let columns: Vec<String> =
-            headers.iter().map(|name| name.trim_start_matches('\u{feff}').to_owned()).collect();
+        let columns: Vec<String> = headers.iter().map(str::to_owned).collect();
         let place = columns.iter().position(|name| name == key);
         let place = place.ok_or_else(|| table_error(path, &format!("it has no column named {key}")))?;
         let mut rows = BTreeMap::new();
         for record in reader.records() {
             let record = record.map_err(|error| table_error(path, &error))?;
             let values = columns.iter().cloned().zip(record.iter().map(str::to_owned));
-            let values = values
-                .filter(|(_, value)| !value.is_empty() && !MISSING.contains(&value.to_lowercase().as_str()));
-            rows.insert(record.get(place).unwrap_or_default().to_owned(), values.collect());
+            let values: BTreeMap<String, String> = values.filter(|(_, value)| !is_missing(value)).collect();
+            let subject = record.get(place).unwrap_or_default().to_owned();
+            match rows.entry(subject) {
+                Entry::Vacant(free) => {
+                    free.insert(values);
+                }
+                // What rows of one subject state differently, such as an age, is stated by none.
+                Entry::Occupied(mut row) => {
+                    row.get_mut().retain(|column, value| values.get(column) == Some(value))
+                }
+            }
         }
         Ok(Some(Self { path: path.to_owned(), columns, rows }))
     }

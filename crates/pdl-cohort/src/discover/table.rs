@@ -13,6 +13,7 @@ use pdl_store::table;
 use super::description::{no_memory, quoting, read, shown, table_error};
 use super::named_columns::{self, NamedColumns, RowPaths, take_mask_folder};
 use super::table_row::Row;
+use super::table_text::{self, is_missing, with_slashes};
 use super::{ANNOTATED_COLUMN, Carried, DiscoveredCase, Layout};
 use crate::CohortError;
 use crate::case_id::CaseLabel;
@@ -35,12 +36,11 @@ pub(super) fn from_csv(
 ) -> Result<Layout, CohortError> {
     let problem = |error: csv::Error| table_error(path, &error);
     let part = memory.part();
-    let bytes = read(path, 1, &part)?;
-    let mut reader = csv::ReaderBuilder::new()
-        .delimiter(separator(&bytes))
-        .trim(csv::Trim::All)
-        .from_reader(bytes.as_slice());
-    let headers = with_patients(reader.headers().map_err(problem)?);
+    let bytes = table_text::utf8(read(path, 3, &part)?).map_err(|problem| table_error(path, &problem))?;
+    let (separator, text) = separated(&bytes);
+    let mut reader =
+        csv::ReaderBuilder::new().delimiter(separator).trim(csv::Trim::All).flexible(true).from_reader(text);
+    let headers = known_names(path, reader.headers().map_err(problem)?)?;
     if !headers.iter().any(|name| name == "image" || name.starts_with(named_columns::IMAGE)) {
         let names = headers.iter().collect::<Vec<_>>().join(", ");
         return Err(quoting(path, "it has no column named image", format!(", only: {names}")));
@@ -66,17 +66,25 @@ pub(super) fn from_csv(
     for record in reader.records() {
         let record = record.map_err(problem)?;
         memory.take(ROW_BYTES + 2 * record.as_slice().len() as u64).map_err(no_memory(path))?;
+        if record.iter().all(str::is_empty) {
+            continue; // spreadsheets leave such rows at the end
+        }
+        if record.len() != headers.len() {
+            let line = record.position().map_or(0, csv::Position::line);
+            let problem = format!("expected {} fields in line {line}, found {}", headers.len(), record.len());
+            return Err(table_error(path, &problem));
+        }
         let record: StringRecord = record.iter().map(from_cell).collect();
         let mut row: Row = record.deserialize(Some(&headers)).map_err(problem)?;
         // Kept as text: a folder may be called 001.
         row.image =
-            image.and_then(|place| record.get(place)).filter(|text| !text.is_empty()).map(str::to_owned);
+            image.and_then(|place| record.get(place)).filter(|text| !is_missing(text)).map(str::to_owned);
         let value = |place: usize| record.get(place).filter(|text| !text.is_empty()).map(shown);
         texts.iter().for_each(|(column, place)| row.take_text(column, value(*place)));
         row.named = named
             .iter()
             .filter_map(|(place, column)| Some(((*column).to_owned(), record.get(*place)?.to_owned())))
-            .filter(|(_, text)| !text.is_empty())
+            .filter(|(_, text)| !is_missing(text))
             .collect();
         rows.push(row);
         carried.push(places.iter().map(|(column, place)| ((*column).clone(), value(*place))).collect());
@@ -90,14 +98,26 @@ pub(super) fn from_parquet(
     carry: &BTreeSet<String>,
     memory: &MemoryShare<'_>,
 ) -> Result<Layout, CohortError> {
-    let mut rows = table::read_columns::<Row>(path, &Row::COLUMNS, ROW_BYTES, memory)?;
-    let mut carried = vec![Carried::new(); rows.len()];
     let names = table::column_names(path)?;
+    let mut rows: Vec<Row> = match Row::PATHS.iter().any(|column| names.iter().any(|name| name == column)) {
+        true => table::read_columns(path, &Row::PATHS, ROW_BYTES, memory)?,
+        false => {
+            let (count, _) = table::read_facts(path)?;
+            memory.take_each(count, ROW_BYTES).map_err(no_memory(path))?;
+            (0..count).map(|_| Row::default()).collect()
+        }
+    };
+    let mut carried = vec![Carried::new(); rows.len()];
+    for column in Row::COLUMNS.iter().filter(|column| names.iter().any(|name| name == *column)) {
+        for (row, value) in rows.iter_mut().zip(table::read_text(path, column, memory)?) {
+            row.take(column, value.filter(|text| !is_missing(text)));
+        }
+    }
     check_label_column(path, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
     let has = |column: &str| names.iter().any(|name| name == column);
     if !has(PATIENT) && has(PATIENT_ID) {
         for (row, value) in rows.iter_mut().zip(table::read_text(path, PATIENT_ID, memory)?) {
-            row.patient = value.filter(|text| !text.is_empty());
+            row.patient = value.filter(|text| !is_missing(text));
         }
     }
     for column in Row::text_columns().filter(|column| names.iter().any(|name| name == column)) {
@@ -108,7 +128,7 @@ pub(super) fn from_parquet(
     let named: Vec<String> = names.iter().filter(|name| named_columns::may_be(name)).cloned().collect();
     for column in &named {
         for (row, value) in rows.iter_mut().zip(table::read_text(path, column, memory)?) {
-            row.named.extend(value.filter(|text| !text.is_empty()).map(|text| (column.clone(), text)));
+            row.named.extend(value.filter(|text| !is_missing(text)).map(|text| (column.clone(), text)));
         }
     }
     for column in carry {
@@ -122,20 +142,31 @@ pub(super) fn from_parquet(
     from_rows(path, rows, carried, &named)
 }
 
-/// What separates the fields of a table: a comma, or what its first line has between the names of
-/// its columns instead.
-fn separator(bytes: &[u8]) -> u8 {
-    let first = bytes.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
-    let others = [b';', b'\t'].into_iter().filter(|_| !first.contains(&b','));
-    others.into_iter().find(|byte| first.contains(byte)).unwrap_or(b',')
+/// What separates the fields of a table, a comma first, and its text after a line that states it.
+fn separated(bytes: &[u8]) -> (u8, &[u8]) {
+    table_text::separated(bytes, b",;\t")
 }
 
-/// The names of columns, where that of `cases.parquet` stands for the patients'.
-fn with_patients(headers: &StringRecord) -> StringRecord {
-    if headers.iter().any(|name| name == PATIENT) {
-        return headers.clone();
+/// The names of columns, those that are known in lower case whatever the table writes, and the
+/// patients' where that of `cases.parquet` stands.
+///
+/// # Errors
+/// [`CohortError::Table`] where two columns have one known name.
+fn known_names(path: &Path, headers: &StringRecord) -> Result<StringRecord, CohortError> {
+    let known = |name: &str| {
+        let lower = name.to_lowercase();
+        let is_known = Row::COLUMNS.contains(&lower.as_str()) || lower == PATIENT_ID;
+        if is_known { lower } else { name.to_owned() }
+    };
+    let names: Vec<String> = headers.iter().map(known).collect();
+    let has_patient = names.iter().any(|name| name == PATIENT);
+    let patient = |name: String| if name == PATIENT_ID && !has_patient { PATIENT.to_owned() } else { name };
+    let names: Vec<String> = names.into_iter().map(patient).collect();
+    let count = |column: &&&str| names.iter().filter(|name| name == *column).count();
+    match Row::COLUMNS.iter().find(|column| count(column) > 1) {
+        None => Ok(names.iter().collect()),
+        Some(column) => Err(table_error(path, &format!("it has two columns named {column}"))),
     }
-    headers.iter().map(|name| if name == PATIENT_ID { PATIENT } else { name }).collect()
 }
 
 /// Refuses a table whose label maps stand in a column of another name: their images would count as
@@ -173,15 +204,39 @@ pub(super) fn no_column(path: &Path, column: &str, names: &[&str]) -> CohortErro
     CohortError::NoColumn { path: path.to_owned(), column: column.to_owned(), problem: has + &meant }
 }
 
+/// Writes patients 1.0 and 2.0 as 1 and 2 where all are numbers: a column of numbers with a blank
+/// cell is one of fractions to many programs, and a patient must not have two names.
+fn whole_patients(rows: &mut [Row]) {
+    let whole = |text: &str| {
+        let (number, fraction) = text.split_once('.')?;
+        let is_whole = number.bytes().all(|digit| digit.is_ascii_digit()) && !number.is_empty();
+        (is_whole && fraction.bytes().all(|digit| digit == b'0')).then(|| number.to_owned())
+    };
+    let patients = || rows.iter().filter_map(|row| row.patient.as_deref());
+    if !patients().all(|patient| patient.parse::<u64>().is_ok() || whole(patient).is_some()) {
+        return;
+    }
+    for row in rows {
+        row.patient = row.patient.take().map(|patient| whole(&patient).unwrap_or(patient));
+    }
+}
+
 /// `carried` holds the further values of every row, `named` the columns that may name channels or
 /// structures, in the table's order.
 pub(super) fn from_rows(
     table: &Path,
-    rows: Vec<Row>,
+    mut rows: Vec<Row>,
     carried: Vec<Carried>,
     named: &[String],
 ) -> Result<Layout, CohortError> {
     let folder = table.parent().unwrap_or(Path::new("."));
+    whole_patients(&mut rows);
+    for row in &mut rows {
+        let paths = row.image.iter_mut().chain(&mut row.label).chain(row.named.values_mut());
+        for path in paths {
+            *path = with_slashes(std::mem::take(path), folder)?;
+        }
+    }
     let columns = NamedColumns::of(&rows, named, folder)?;
     let mut cases = Vec::new();
     let mut stated: HashMap<String, usize> = HashMap::new();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer};
 
+use super::table_text::is_missing;
 use super::{ANNOTATED_COLUMN, image_list};
 
 /// Columns of a cohort's table that state the origin of a case. They group cases; their values are
@@ -45,6 +46,23 @@ impl Row {
     pub const COLUMNS: [&str; 8] =
         ["image", "label", "patient", "modality", "split", "case_id", "stack_spacing", "stack_axes"];
 
+    /// Columns that are text in any table; a Parquet file may have others of any type.
+    pub const PATHS: [&str; 2] = ["image", "label"];
+
+    /// Takes a value of one of [`Row::COLUMNS`] but [`Row::PATHS`].
+    pub fn take(&mut self, column: &str, value: Option<String>) {
+        let field = match column {
+            "patient" => &mut self.patient,
+            "modality" => &mut self.modality,
+            "split" => &mut self.split,
+            "case_id" => &mut self.case_id,
+            "stack_spacing" => &mut self.stack_spacing,
+            "stack_axes" => &mut self.stack_axes,
+            _ => return,
+        };
+        *field = value;
+    }
+
     /// Columns that are read as text, whatever their type, where the table has them.
     pub fn text_columns() -> impl Iterator<Item = &'static str> {
         [ANNOTATED_COLUMN].into_iter().chain(ORIGIN_COLUMNS)
@@ -63,5 +81,5 @@ impl Row {
 
 fn blank_is_none<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
     let text = Option::<String>::deserialize(from)?;
-    Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
+    Ok(text.map(|text| text.trim().to_owned()).filter(|text| !is_missing(text)))
 }

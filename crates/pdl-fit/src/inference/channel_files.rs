@@ -1,9 +1,10 @@
 //! The files of images that consist of several channels, by the channels' numbers or names.
 //!
 //! `CASE_0001.nii.gz` is channel 1 of CASE (nnU-Net); `CASE_T2.nii.gz`, `CASE-T2.nii.gz` and
-//! `CASE/T2.nii.gz` are the channel of the name T2, whatever the case of its letters.
+//! `CASE/T2.nii.gz` are the channel of the name T2, whatever the case of its letters. Where channels
+//! are colours, `CASE_0000.png` alone holds them all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use pdl_io::stem;
@@ -55,6 +56,8 @@ pub struct ChannelNames<'a> {
     pub names: &'a [String],
     /// In the same order; 0, 1, 2 ... where it is empty.
     pub numbers: &'a [u32],
+    /// Whether they are the colours of pictures.
+    pub colours: bool,
 }
 
 impl ChannelNames<'_> {
@@ -80,12 +83,17 @@ fn frames(file: &Path, channels: &ChannelNames<'_>) -> Vec<PathBuf> {
 /// network does not take are passed over.
 pub fn grouped(paths: &[PathBuf], channels: &ChannelNames<'_>) -> Vec<ChannelFiles> {
     let mut images: BTreeMap<PathBuf, ChannelFiles> = BTreeMap::new();
+    let further: BTreeSet<PathBuf> =
+        paths.iter().filter_map(|path| image_of_number(path, |n| n > 0)).collect();
     for path in paths {
-        if is_of_other_number(path, channels) {
+        let first = image_of_number(path, |number| number == 0);
+        let in_colour = first.filter(|image| channels.colours && !further.contains(image));
+        if in_colour.is_none() && is_of_other_number(path, channels) {
             continue;
         }
-        let found = channel_of(path, channels);
-        let image = found.as_ref().map_or_else(|| without_ending(path), |(image, _)| image.clone());
+        let found = if in_colour.is_some() { None } else { channel_of(path, channels) };
+        let whole = || in_colour.unwrap_or_else(|| without_ending(path));
+        let image = found.as_ref().map_or_else(whole, |(image, _)| image.clone());
         let entry = images.entry(image.clone()).or_insert_with(|| ChannelFiles {
             image,
             files: vec![None; channels.names.len()],
@@ -103,6 +111,14 @@ pub fn grouped(paths: &[PathBuf], channels: &ChannelNames<'_>) -> Vec<ChannelFil
 fn numbered(name: &str) -> Option<(&str, usize)> {
     let (case, number) = name.rsplit_once('_').filter(|(_, number)| number.len() == DIGITS)?;
     Some((case, number.parse().ok()?))
+}
+
+/// The image of a file with such a channel's number in its name.
+fn image_of_number(path: &Path, is_right: impl Fn(usize) -> bool) -> Option<PathBuf> {
+    let image = without_ending(path);
+    let name = image.file_name()?.to_string_lossy().into_owned();
+    let (case, _) = numbered(&name).filter(|(_, number)| is_right(*number))?;
+    Some(image.with_file_name(case))
 }
 
 /// Whether a file is that of a channel, by its number, that was left out of some.
@@ -151,17 +167,18 @@ mod tests {
     }
 
     fn complete(files: &[&str], channels: &[&str]) -> Vec<(String, Result<Vec<String>, String>)> {
-        of_numbers(files, channels, &[])
+        of_numbers(files, channels, &[], false)
     }
 
     fn of_numbers(
         files: &[&str],
         channels: &[&str],
         numbers: &[u32],
+        colours: bool,
     ) -> Vec<(String, Result<Vec<String>, String>)> {
         let (paths, channels): (Vec<PathBuf>, _) =
             (files.iter().map(PathBuf::from).collect(), names(channels));
-        let channels = ChannelNames { names: &channels, numbers };
+        let channels = ChannelNames { names: &channels, numbers, colours };
         let text = |path: &PathBuf| path.display().to_string();
         let of_image = |image: &ChannelFiles| {
             let files = image.complete(&channels).map(|files| files.iter().map(text).collect());
@@ -210,9 +227,18 @@ mod tests {
     #[test]
     fn chosen_channels_keep_the_numbers_of_their_files() {
         let files = ["p_0000.nii", "p_0001.nii", "p_0002.nii", "p_0003.nii", "q.nii"];
-        let found = of_numbers(&files, &["SUV", "CTres"], &[3, 1]);
+        let found = of_numbers(&files, &["SUV", "CTres"], &[3, 1], false);
         let expected = [("p", ["p_0003.nii", "p_0001.nii"]), ("q", ["q.nii#3", "q.nii#1"])];
         assert_eq!(found, expected.map(|(image, files)| (image.to_owned(), Ok(names(&files)))));
+    }
+
+    #[test]
+    fn a_picture_in_colour_holds_all_channels_whatever_its_number() {
+        let files = ["p_0000.png", "q.png", "r_0000.png", "r_0001.png"];
+        let found = of_numbers(&files, &["blue", "green"], &[2, 1], true);
+        assert_eq!(found[0], ("p".to_owned(), Ok(names(&["p_0000.png#2", "p_0000.png#1"]))));
+        assert_eq!(found[1], ("q".to_owned(), Ok(names(&["q.png#2", "q.png#1"]))));
+        assert!(found[2].1.as_ref().is_err_and(|problem| problem.contains("it lacks blue")), "{found:?}");
     }
 
     #[test]

@@ -126,7 +126,8 @@ fn images_among(
         let image = |(path, name): (PathBuf, String)| (path.clone(), name, Source::Files(vec![path]));
         return (chosen.into_iter().map(image).collect(), others);
     }
-    let channels = ChannelNames { names: channels, numbers: &reading.channel_numbers };
+    let channels =
+        ChannelNames { names: channels, numbers: &reading.channel_numbers, colours: reading.colours };
     let image = |found: ChannelFiles| {
         let name = found.image.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let source = match found.complete(&channels) {

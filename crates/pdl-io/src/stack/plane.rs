@@ -2,6 +2,7 @@
 
 use pdl_store::memory::{MemoryError, MemoryShare};
 
+use super::Meaning;
 use crate::voxels::VoxelType;
 
 /// Maximum number of bytes of pixels per stored byte: a header that declares more is refused before
@@ -87,7 +88,13 @@ pub(super) fn take_working(
 
 /// What is said of a picture whose colours differ.
 const IN_COLOUR: &str = "is in colour: save it as grey, or red, green and blue as images of their own, which are channels \
-                         (CASE_0000.png to CASE_0002.png); a label map holds one number a pixel, or indices of a palette";
+                         (CASE_0000.png to CASE_0002.png)";
+/// What is said of a label map whose colours differ.
+const LABELS_IN_COLOUR: &str = "is in colour: a label map holds one number a pixel, or indices of a palette";
+/// What is said of a picture that is not opaque.
+const TRANSPARENT: &str = "is partly transparent: save it as grey or colours without opacity";
+/// Number of colours: red, green and blue.
+const COLOURS: usize = 3;
 
 impl Channels {
     pub const GREY: Self = Self { colours: 1, opacity: false };
@@ -100,29 +107,49 @@ impl Channels {
 }
 
 impl Plane {
-    /// One value a pixel.
+    /// Whether the colours of a pixel differ.
+    pub fn is_in_colour(&self) -> bool {
+        let colours = self.channels.colours;
+        let pixels = self.samples.chunks_exact(self.channels.count());
+        colours > 1 && pixels.into_iter().any(|pixel| differ(&pixel[..colours]))
+    }
+
+    /// One value a pixel: of a colour of it, of its grey, or the stored one. The colours of a grey
+    /// pixel are its grey.
     ///
     /// # Errors
-    /// When colours differ, or a pixel is not opaque.
-    pub fn grey(self) -> Result<Vec<f32>, String> {
+    /// When colours differ and none is chosen, or a pixel is not opaque.
+    pub fn values(self, meaning: Meaning) -> Result<Vec<f32>, String> {
+        let chosen = match meaning {
+            Meaning::Colour(colour) if colour >= COLOURS => {
+                return Err(format!("has {COLOURS} colours, numbered from 0, and none is {colour}"));
+            }
+            Meaning::Colour(colour) => Some(colour),
+            Meaning::Intensities | Meaning::Labels => None,
+        };
         let Self { kind, channels, samples } = self;
         if channels == Channels::GREY {
             return Ok(samples);
         }
         let opaque = 2_f64.powi(i32::from(kind.bits)) as f32 - 1.0;
-        let mut grey = Vec::with_capacity(kind.columns * kind.rows);
+        let mut values = Vec::with_capacity(kind.columns * kind.rows);
         for pixel in samples.chunks_exact(channels.count()) {
             let (colours, opacity) = pixel.split_at(channels.colours);
-            if colours.iter().any(|colour| *colour != colours[0]) {
-                return Err(IN_COLOUR.to_owned());
+            if chosen.is_none() && differ(colours) {
+                let is_label = meaning == Meaning::Labels;
+                return Err(if is_label { LABELS_IN_COLOUR } else { IN_COLOUR }.to_owned());
             }
             if opacity.iter().any(|opacity| *opacity != opaque) {
-                return Err("is partly transparent: save it as grey without opacity".to_owned());
+                return Err(TRANSPARENT.to_owned());
             }
-            grey.push(colours[0]);
+            values.push(colours.get(chosen.unwrap_or(0)).copied().unwrap_or(colours[0]));
         }
-        Ok(grey)
+        Ok(values)
     }
+}
+
+fn differ(colours: &[f32]) -> bool {
+    colours.iter().any(|colour| *colour != colours[0])
 }
 
 /// Number of bytes of the pixels; an error if `held` bytes cannot encode them at this [`ratio`].
@@ -164,14 +191,30 @@ mod tests {
     }
 
     #[test]
-    fn colour_and_transparency_are_no_grey() {
+    fn colours_and_transparency_are_no_grey() {
         let kind = Kind { columns: 2, rows: 1, voxel_type: VoxelType::Uint8, bits: 8 };
-        let plane = |channels, samples: &[f32]| Plane { kind, channels, samples: samples.to_vec() }.grey();
-        assert_eq!(plane(Channels::RGB, &[7., 7., 7., 9., 9., 9.]).unwrap(), [7., 9.]);
-        assert!(plane(Channels::RGB, &[7., 7., 7., 9., 9., 8.]).unwrap_err().contains("in colour"));
+        let plane = |channels, samples: &[f32]| Plane { kind, channels, samples: samples.to_vec() };
+        let grey = |channels, samples: &[f32]| plane(channels, samples).values(Meaning::Intensities);
+        assert_eq!(grey(Channels::RGB, &[7., 7., 7., 9., 9., 9.]).unwrap(), [7., 9.]);
+        assert!(grey(Channels::RGB, &[7., 7., 7., 9., 9., 8.]).unwrap_err().contains("in colour"));
         let with_opacity = Channels { colours: 1, opacity: true };
-        assert_eq!(plane(with_opacity, &[7., 255., 9., 255.]).unwrap(), [7., 9.]);
-        assert!(plane(with_opacity, &[7., 255., 9., 254.]).unwrap_err().contains("transparent"));
+        assert_eq!(grey(with_opacity, &[7., 255., 9., 255.]).unwrap(), [7., 9.]);
+        assert!(grey(with_opacity, &[7., 255., 9., 254.]).unwrap_err().contains("transparent"));
+    }
+
+    #[test]
+    fn each_colour_is_a_volume_and_those_of_grey_are_equal() {
+        let kind = Kind { columns: 2, rows: 1, voxel_type: VoxelType::Uint8, bits: 8 };
+        let plane = |channels, samples: &[f32]| Plane { kind, channels, samples: samples.to_vec() };
+        let with_opacity = Channels { colours: 3, opacity: true };
+        let pixels = [1., 2., 3., 255., 4., 5., 6., 255.];
+        let colour = |colour| plane(with_opacity, &pixels).values(Meaning::Colour(colour));
+        assert_eq!([0, 1, 2].map(|n| colour(n).unwrap()), [[1., 4.], [2., 5.], [3., 6.]]);
+        assert!(colour(3).unwrap_err().contains("numbered from 0"));
+        let glass = plane(with_opacity, &[1., 2., 3., 255., 4., 5., 6., 0.]);
+        assert!(glass.is_in_colour() && glass.values(Meaning::Colour(0)).is_err());
+        assert_eq!(plane(Channels::GREY, &[7., 9.]).values(Meaning::Colour(2)).unwrap(), [7., 9.]);
+        assert!(!plane(Channels::RGB, &[7., 7., 7., 9., 9., 9.]).is_in_colour());
     }
 
     #[test]

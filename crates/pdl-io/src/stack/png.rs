@@ -52,7 +52,7 @@ pub(super) fn decode(bytes: &[u8], meaning: Meaning, memory: &MemoryShare<'_>) -
         (ColorType::Indexed, Meaning::Labels) => {
             Ok(Plane { kind: Kind { bits: 8, ..kind }, channels, samples })
         }
-        (ColorType::Indexed, Meaning::Intensities) => Ok(Plane {
+        (ColorType::Indexed, Meaning::Intensities | Meaning::Colour(_)) => Ok(Plane {
             kind: Kind { bits: 8, ..kind },
             channels: Channels::RGB,
             samples: looked_up(info, &samples)?,

@@ -117,7 +117,7 @@ fn table(cohort: &Path, out: &Path, paired: &Paired) -> Result<String> {
     };
     let (cohort, out) = (real(cohort)?, real(out)?);
     let mut stacks = false;
-    for path in paired.pairs.iter().flat_map(|pair| [&pair.image, &pair.label]) {
+    for path in paired.pairs.iter().flat_map(|pair| [&pair.image].into_iter().chain(&pair.label)) {
         let path = cohort.join(path);
         let is_stack = stack::is_stack(&path);
         stacks |= is_stack.with_context(|| format!("cannot look at the file: {}", path.display()))?;
@@ -141,12 +141,13 @@ fn table(cohort: &Path, out: &Path, paired: &Paired) -> Result<String> {
         // An empty patient makes each case a patient of its own; the user can fill the column in.
         let patient = patients.as_ref().map_or("", |patients| patients[number].as_str());
         let [id, patient] = [&id, patient].map(|name| cell(&escaped(name)).into_owned());
-        let fields = |names: &[String], files: &BTreeMap<String, PathBuf>, one: &Path| match names {
-            [] => vec![field(one)],
+        let fields = |names: &[String], files: &BTreeMap<String, PathBuf>, one: Option<&PathBuf>| match names
+        {
+            [] => vec![one.map_or(String::new(), |path| field(path))],
             _ => names.iter().map(|name| files.get(name).map_or(String::new(), |path| field(path))).collect(),
         };
-        let images = fields(&channels, &pair.channels, &pair.image);
-        let labels = fields(&structures, &pair.structures, &pair.label);
+        let images = fields(&channels, &pair.channels, Some(&pair.image));
+        let labels = fields(&structures, &pair.structures, pair.label.as_ref());
         let row = [id].into_iter().chain(images).chain(labels).chain([patient]);
         let split = splits.as_ref().map(|splits| splits[number].to_string());
         let further = columns.len() - usize::from(split.is_some());

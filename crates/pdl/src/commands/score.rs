@@ -115,12 +115,8 @@ fn print(args: &Args, found: &FolderScores, summary: &[EvaluationSummary], surfa
 
 /// Notes about the figures.
 fn told(found: &FolderScores, names: &LabelNames, file: Option<&Path>) {
-    if let (Some(file), false) = (file, names.regions.is_empty()) {
-        note(&format!(
-            "note: regions ({}) are not scored, single labels are: {}",
-            names.regions.join(", "),
-            file.display()
-        ));
+    if let (Some(file), Some(problem)) = (file, &names.invalid_regions) {
+        note(&format!("note: single labels are scored instead of regions ({problem}): {}", file.display()));
     }
     if found.unscored.is_empty() {
         return;
