@@ -42,8 +42,26 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub const COLUMNS: [&str; 8] =
-        ["image", "label", "patient", "modality", "split", "case_id", "stack_spacing", "stack_axes"];
+    pub const IMAGE: &str = "image";
+
+    /// Columns of one value each, besides the image.
+    pub const COLUMNS: [&str; 7] =
+        ["label", "patient", "modality", "split", "case_id", "stack_spacing", "stack_axes"];
+
+    /// Takes the text of one of [`Row::COLUMNS`].
+    pub fn take_cell(&mut self, column: &str, value: Option<String>) {
+        let cell = match column {
+            "label" => &mut self.label,
+            "patient" => &mut self.patient,
+            "modality" => &mut self.modality,
+            "split" => &mut self.split,
+            "case_id" => &mut self.case_id,
+            "stack_spacing" => &mut self.stack_spacing,
+            "stack_axes" => &mut self.stack_axes,
+            _ => return,
+        };
+        *cell = value.filter(|text| !text.is_empty());
+    }
 
     /// Columns that are read as text, whatever their type, where the table has them.
     pub fn text_columns() -> impl Iterator<Item = &'static str> {
