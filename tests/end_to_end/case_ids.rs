@@ -103,7 +103,7 @@ fn a_folder_in_which_two_cases_share_an_id_is_refused_by_later_stages_and_healed
     // As if the case had no part of its path that tells it from the other: `p01`.
     let shared = |id: &str| if id.ends_with("p01") { "image-1c9d3a5e".to_owned() } else { id.to_owned() };
     let path = out.path().join(cases::FILE);
-    let (mut rows, metadata) = table::read_rows::<CaseRow>(&path).unwrap();
+    let (mut rows, metadata) = table::read_rows::<CaseRow>(&path, 1).unwrap();
     for row in &mut rows {
         row.case_id = shared(&row.case_id);
         row.patient_id.clone_from(&row.case_id);

@@ -37,6 +37,10 @@ fn a_wrong_flag_or_value() {
     assert!(text.contains("expected a number of cases"), "{text}");
     let (code, text) = told(&["score", ".", ".", "--threads", "1000000000"]);
     assert!(code == 1 && text.contains("--threads 1000000000: expected 1024 or fewer"), "{text}");
+    let mut many = pdl_tests::pdl();
+    let output = many.args(["score", ".", "."]).env("RAYON_NUM_THREADS", "1000000000").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("RAYON_NUM_THREADS in the environment: expected 1024 or fewer"), "{text}");
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn pairs_table() {
     for part in fs::read_dir(curated("ct").join("pairs")).unwrap() {
         let path = part.unwrap().path();
         assert_eq!(parquet_columns(&path), expected);
-        let metadata = pdl_store::table::read_metadata(&path).unwrap();
+        let metadata = pdl_store::table::read_metadata(&path, 1).unwrap();
         for fact in ["pdl.window", "pdl.data_range", "pdl.grid", "pdl.key", "pdl.parameters"] {
             assert!(metadata.contains_key(fact), "{fact}");
         }

@@ -79,6 +79,7 @@ fn a_plan_that_was_edited_into_nonsense_is_one_clear_error() {
     let (_, out) = places(root.path());
     let plan: Value = pdl_store::json::read(&out.join("plan.json")).unwrap();
     for (pointer, value) in [
+        ("/schema_version", json!(99)),
         ("/spacing_mm/1", json!(0.0)),
         ("/spacing_mm/1", json!(1e300)),
         ("/spacing_mm/1", json!(null)),
@@ -94,7 +95,6 @@ fn a_plan_that_was_edited_into_nonsense_is_one_clear_error() {
         ("/proxies/mapping", json!({ "kind": "range", "low": 1e300, "high": -1e300 })),
         ("/fingerprint/spacing_mm/0/median", json!(-1.0)),
         ("/fingerprint/foreground/std", json!(1e300)),
-        ("/schema_version", json!(99)),
     ] {
         let mut edited = plan.clone();
         *edited.pointer_mut(pointer).unwrap() = value.clone();

@@ -39,6 +39,14 @@ fn a_known_layout_gets_settings_that_pdl_reads_as_they_stand() {
     run_ok(&["init", sample("ct").to_str().unwrap(), "--out", out_text, "--force"]);
     assert_eq!(fs::read_to_string(format!("{out_text}/pdl.toml")).unwrap(), settings);
     assert_eq!(fs::read_to_string(format!("{out_text}/pdl.toml.bak")).unwrap(), mine);
+    // What was kept once stays when there is more to keep.
+    for number in [2, 3] {
+        let mine = format!("# mine {number}\n");
+        fs::write(format!("{out_text}/pdl.toml"), &mine).unwrap();
+        run_ok(&["init", sample("ct").to_str().unwrap(), "--out", out_text, "--force"]);
+        assert_eq!(fs::read_to_string(format!("{out_text}/pdl.toml.bak{number}")).unwrap(), mine);
+    }
+    assert_eq!(fs::read_to_string(format!("{out_text}/pdl.toml.bak")).unwrap(), mine);
 }
 
 #[test]

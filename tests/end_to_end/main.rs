@@ -20,6 +20,7 @@ mod distributed_prepare;
 mod export;
 #[cfg(target_os = "linux")]
 mod faults;
+mod format_versions;
 mod golden;
 mod groups;
 mod hostile_names;
@@ -52,6 +53,7 @@ mod splits;
 mod stacks;
 #[cfg(target_os = "linux")]
 mod table_faults;
+mod tables;
 mod terminal;
 mod tiny;
 mod unlabelled;

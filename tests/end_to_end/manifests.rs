@@ -128,11 +128,18 @@ fn what_is_no_manifest_of_a_known_version_is_told_and_not_read() {
     json::write(&path, &ManifestInfo { schema_version: 9, ..info.clone() }).unwrap();
     let (code, said) = validated(out.path(), &[]);
     assert!(code == 5 && said.contains("expected version 1 to 3, found 9 [schema]"), "{said}");
-    for version in [0, 9] {
+    for (version, expected) in [(0, "version 1 to 3, found 0"), (9, "version 3 or lower, found 9")] {
         json::write(&path, &ManifestInfo { schema_version: version, ..info.clone() }).unwrap();
         let refused = Manifest::open(out.path()).unwrap_err().to_string();
-        assert!(refused.contains(&format!("expected version 1 to 3, found {version}")), "{refused}");
+        assert!(refused.contains(expected), "{refused}");
     }
+    let labels = info.labels.iter().chain(&info.labels[..1]).cloned().collect();
+    json::write(&path, &ManifestInfo { labels, ..info.clone() }).unwrap();
+    let (code, said) = validated(out.path(), &[]);
+    let twice = "have the value 1";
+    assert!(code == 5 && said.contains(&format!("{twice} [label]")), "{said}");
+    let refused = Manifest::open(out.path()).unwrap_err().to_string();
+    assert!(refused.contains(twice), "{refused}");
     std::fs::write(&path, "{\"schema_version\": 2}").unwrap();
     assert!(validated(out.path(), &[]).1.contains("does not match the schema of its version"));
     std::fs::write(&path, "nonsense").unwrap();

@@ -253,12 +253,28 @@ fn a_name_that_an_earlier_run_let_through_goes_away() {
     write_dicom(place.path(), 1, &name, &|_, _| ());
     run_ok(&words);
     assert_eq!(Cases::read(out.path()).unwrap().label_names[&1], "GTV Ottilie");
+    let survey = folder();
+    run_ok(&["init", place.path().to_str().unwrap(), "--out", survey.path().to_str().unwrap()]);
     // A header that names her comes later.
     write_dicom(place.path(), 1, &name, &|_, object| {
         put(object, tags::PATIENT_NAME, VR::PN, "Zweistein^Ottilie");
     });
     run_ok(&words);
     assert_eq!(Cases::read(out.path()).unwrap().label_names, [(1, "GTV PATIENT".to_owned())].into());
+    no_file_says(&["Ottilie".to_owned()].into(), out.path());
+
+    // What `init` wrote before that is the user's: it is told, without the name.
+    let settings = out.path().join("pdl.toml");
+    fs::copy(survey.path().join("pdl.toml"), &settings).unwrap();
+    for still_there in [true, false] {
+        run_ok(&words);
+        let cases = Cases::read(out.path()).unwrap();
+        let told = cases.findings.iter().find(|finding| finding.code == Code::NameMasked);
+        assert_eq!(told.is_some(), still_there, "{told:?}");
+        let message = told.map_or("pdl.toml", |finding| finding.message.as_str());
+        assert!(message.contains("pdl.toml") && !message.contains("Ottilie"), "{message}");
+        fs::write(&settings, "").unwrap();
+    }
     no_file_says(&["Ottilie".to_owned()].into(), out.path());
 }
 

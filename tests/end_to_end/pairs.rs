@@ -193,9 +193,11 @@ fn a_metric_of_ones_own_is_a_further_column() {
     let parameters = CompareParameters::default();
     assert_eq!(compare_with(out.path(), &parameters, &[&Largest], run).unwrap().computed, 45);
     assert_eq!(compare_with(out.path(), &parameters, &[&Largest], run).unwrap().computed, 0);
-    let (rows, _) =
-        pdl_store::table::read_rows::<BTreeMap<String, Value>>(&out.path().join("pairs/00000-00000.parquet"))
-            .unwrap();
+    let (rows, _) = pdl_store::table::read_rows::<BTreeMap<String, Value>>(
+        &out.path().join("pairs/00000-00000.parquet"),
+        1,
+    )
+    .unwrap();
     let proxies = Proxies::open(out.path()).unwrap();
     for row in rows {
         let voxels = |name: &str| proxies.voxels(row[name].as_u64().unwrap() as usize);
@@ -260,7 +262,7 @@ fn the_nearest_the_duplicates_and_the_square_matrix_are_what_the_table_says() {
         }
     }
     let (rows, _) =
-        pdl_store::table::read_rows::<BTreeMap<String, Value>>(Path::new(&file("m.parquet"))).unwrap();
+        pdl_store::table::read_rows::<BTreeMap<String, Value>>(Path::new(&file("m.parquet")), 1).unwrap();
     assert_eq!(rows[3][&proxies.case_ids[7]].as_f64().unwrap() as f32, value(3, 7));
 }
 

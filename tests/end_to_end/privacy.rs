@@ -21,7 +21,7 @@ fn content(name: &str, bytes: &[u8], path: &Path) -> String {
         text += &String::from_utf8_lossy(&plain);
     }
     if name.ends_with(".parquet") {
-        let (rows, metadata) = pdl_store::table::read_rows::<serde_json::Value>(path).unwrap();
+        let (rows, metadata) = pdl_store::table::read_rows::<serde_json::Value>(path, 1).unwrap();
         text += &format!("{rows:?} {metadata:?}");
     }
     text

@@ -71,13 +71,20 @@ fn predictions_of_nnunet_are_scored_by_names_and_cases_that_cannot_be_are_told()
         told["unscored"].as_array().unwrap().iter().map(|case| case["case_id"].as_str().unwrap()).collect();
     assert_eq!(unscored, ["broken", "elsewhere", "missing"]);
     assert!(told["unscored"][1]["problem"].as_str().unwrap().contains("is on another grid"), "{told}");
-    let (rows, facts) = table::read_rows::<EvaluationRow>(&rows_file).unwrap();
+    let (rows, facts) = table::read_rows::<EvaluationRow>(&rows_file, 1).unwrap();
     assert_eq!((rows.len(), facts["pdl.tolerance_mm"].as_str()), (6, "3"));
     let heart = rows.iter().find(|row| row.score.case_id == "a" && row.score.name == "heart").unwrap();
     assert_eq!((heart.score.dice, heart.score.drawn_ml, heart.score.predicted_ml), (Some(0.0), 0.002, 0.0));
     let clear = rows.iter().find(|row| row.score.case_id == "b" && row.score.name == "cord").unwrap();
     assert_eq!((clear.score.dice, clear.false_positive_ml), (None, Some(0.0)));
 
+    for name in ["rows.csv", "rows", "rows.parquet.gz"] {
+        let to = folder.path().join(name);
+        let output = run(&["score", p, l, "--to", to.to_str().unwrap()]);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && told.contains("ends in .parquet"), "{told}");
+        assert!(!to.exists(), "{name}");
+    }
     let text = run_ok(&["score", p, l]);
     assert!(text.contains("within 3 mm") && text.contains("2 cases compared"), "{text}");
     let other = folder.path().join("other");

@@ -23,6 +23,11 @@ fn a_table_that_the_disk_does_not_give_ends_the_run() {
     for (file, words) in [
         ("cases.parquet", &["summary", text(&out)][..]),
         ("cases.parquet", &["prepare", text(&out), "--proxy-size", "16"]),
+        ("cases.parquet", &["doctor", text(&out)]),
+        ("prepared.parquet", &["doctor", text(&out)]),
+        ("manifest.jsonl", &["doctor", text(&out)]),
+        ("pairs/00000-00000", &["doctor", text(&out)]),
+        ("audit.json", &["doctor", text(&out)]),
         ("prepared.parquet", &["rank", text(&out)]),
         ("prepared.parquet", &["report", text(&out)]),
         ("manifest.parquet", &["validate", text(&out)]),

@@ -60,7 +60,7 @@ fn of_folder(out: &Path) -> Result<Option<AnnotationRule>, StoreError> {
     if !fault::is_file(&path).map_err(StoreError::io("look at the file", &path))? {
         return Ok(None);
     }
-    let metadata = table::read_metadata(&path)?;
+    let metadata = table::read_metadata(&path, cases::SCHEMA_VERSION)?;
     let recorded: IndexParameters = cases::fact(&path, &metadata, "pdl.parameters")?;
     let rule = recorded.annotated.unwrap_or(AnnotationRule::Present);
     // While no case had a label, a default decided nothing.

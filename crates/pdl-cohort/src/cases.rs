@@ -18,6 +18,8 @@ use crate::same_patient::SamePatient;
 
 /// The table's name inside a curation folder.
 pub const FILE: &str = "cases.parquet";
+/// Version of the table's format.
+pub const SCHEMA_VERSION: u32 = 1;
 
 /// The whole table, with facts about the cohort.
 #[derive(Clone, Debug, PartialEq)]
@@ -89,7 +91,7 @@ impl Cases {
     /// [`StoreError`] if it is missing or not such a table.
     pub(crate) fn read_unchecked(out: &Path) -> Result<Self, StoreError> {
         let path = out.join(FILE);
-        let (rows, metadata) = table::read_rows(&path)?;
+        let (rows, metadata) = table::read_rows(&path, SCHEMA_VERSION)?;
         Ok(Self {
             rows,
             cohort: metadata.get("pdl.cohort").cloned().unwrap_or_default(),
@@ -112,12 +114,13 @@ impl Cases {
         let text = |value: serde_json::Result<String>| {
             value.map_err(|source| StoreError::Json { path: path.clone(), source })
         };
-        let mut metadata = vec![
+        let mut metadata = table::versioned(SCHEMA_VERSION);
+        metadata.extend([
             ("pdl.cohort".to_owned(), self.cohort.clone()),
             ("pdl.label_names".to_owned(), text(serde_json::to_string(&self.label_names))?),
             ("pdl.findings".to_owned(), text(serde_json::to_string(&self.findings))?),
             ("pdl.parameters".to_owned(), text(serde_json::to_string(&self.parameters))?),
-        ];
+        ]);
         if !self.regions.is_empty() {
             metadata.push(("pdl.regions".to_owned(), text(serde_json::to_string(&self.regions))?));
         }

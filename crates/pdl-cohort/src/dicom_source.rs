@@ -34,6 +34,7 @@ use crate::parameters::IndexParameters;
 use crate::pet_units::PetDecision;
 use crate::place::Place;
 use crate::pseudonyms::Naming;
+use crate::settings_names;
 use crate::sources::Skipped;
 use crate::structures::Structures;
 
@@ -70,6 +71,10 @@ impl Archive {
     ) -> Result<(Self, Recognised), CohortError> {
         run.progress.begin("reading headers", layout.dicom_files.len() as u64);
         let scan = headers(&layout.dicom_files, &run.memory_limit(), &|| run.progress.advance(1))?;
+        layout.findings.extend(settings_names::finding(
+            &known.place.out,
+            scan.labels.iter().flat_map(LabelFile::structures),
+        )?);
         let (labels, _) = scan.labels_of_series();
         let latest = labels.iter().filter_map(|labels| labels.last());
         let used = latest.flat_map(|label| &scan.labels[*label].names);

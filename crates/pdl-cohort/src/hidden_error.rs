@@ -43,6 +43,9 @@ impl CohortError {
                 StoreError::Json { path, source } => StoreError::Json { path: place(path), source },
                 StoreError::Table { path, problem } => StoreError::Table { path: place(path), problem },
                 StoreError::Memory { path, source } => StoreError::Memory { path: place(path), source },
+                StoreError::NewerFormat { path, found, supported } => {
+                    StoreError::NewerFormat { path: place(path), found, supported }
+                }
                 StoreError::Outside { path } => StoreError::Outside { path: place(path) },
                 StoreError::Link { path } => StoreError::Link { path: place(path) },
                 StoreError::Locked { path } => StoreError::Locked { path },

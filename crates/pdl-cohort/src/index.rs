@@ -44,6 +44,7 @@ use crate::pseudonyms::{Naming, check_outside, key_file};
 use crate::regions;
 use crate::same_patient::SamePatient;
 use crate::segment_labels::{self, SegmentNames};
+use crate::settings_names;
 use crate::sources;
 use crate::stacks;
 
@@ -150,6 +151,8 @@ fn index_openly(
         true => None,
         false => Some(SegmentNames::new(segments, masks, &mut layout, parameters, &earlier_names)?),
     };
+    let names_of_segments = segments.iter().flat_map(SegmentNames::names);
+    layout.findings.extend(settings_names::finding(&place.out, names_of_segments)?);
     let labelled = layout.cases.iter().filter(|found| found.label.is_some()).count();
     layout.findings.extend(segments.iter().flat_map(|segments| segments.findings(labelled)));
     let earlier_sources = sources::read_if_any(&place.out)?;

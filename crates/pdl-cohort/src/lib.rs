@@ -67,6 +67,7 @@ pub mod regions;
 pub mod same_patient;
 mod segment_labels;
 mod series_image;
+mod settings_names;
 pub mod sources;
 pub mod split;
 pub mod stack_hint;

@@ -103,6 +103,11 @@ pub(crate) struct SegmentNames {
 }
 
 impl SegmentNames {
+    /// The names of all segments that may be shown, each with the one that its file stores.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.files.values().flatten().map(ShownSegment::names)
+    }
+
     /// Assigns a label to every name, and names the labels of the layout. Labels of the layout
     /// (`dataset.json` or `[labels]`) and of an `earlier` run stay; new names keep the values of
     /// the files if these agree on all of them, else they follow in alphabetical order. `masks`

@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 /// The table's name inside a curation folder.
 pub const FILE: &str = "sources.parquet";
+/// Version of the table's format.
+pub const SCHEMA_VERSION: u32 = 1;
 
 /// The files of one case, or one that belongs to none; paths are relative to the curation folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +49,7 @@ pub fn schema() -> Schema {
 /// # Errors
 /// [`StoreError`] if it cannot be written.
 pub(crate) fn write(out: &Path, rows: &[SourceRow]) -> Result<(), StoreError> {
-    table::write_private_rows(&out.join(FILE), &schema(), rows).map(|_| ())
+    table::write_private_rows(&out.join(FILE), &schema(), rows, table::versioned(SCHEMA_VERSION)).map(|_| ())
 }
 
 /// Reads `sources.parquet` of a curation folder.
@@ -55,16 +57,18 @@ pub(crate) fn write(out: &Path, rows: &[SourceRow]) -> Result<(), StoreError> {
 /// # Errors
 /// [`StoreError`] if it is missing or not such a table.
 pub fn read(out: &Path) -> Result<Vec<SourceRow>, StoreError> {
-    Ok(table::read_rows(&out.join(FILE))?.0)
+    Ok(table::read_rows(&out.join(FILE), SCHEMA_VERSION)?.0)
 }
 
 /// The sources that an earlier run wrote down; none where there was none, or its table is of
 /// another form.
 ///
 /// # Errors
-/// [`StoreError`] if an error of the machine prevents the table from being read.
+/// [`StoreError`] if an error of the machine prevents the table from being read, or a newer pdl
+/// wrote it.
 pub(crate) fn read_if_any(out: &Path) -> Result<Vec<SourceRow>, StoreError> {
     match read(out) {
+        Err(error @ StoreError::NewerFormat { .. }) => Err(error),
         Err(error) if fault::machine_error(&error).is_some() => Err(error),
         read => Ok(read.unwrap_or_default()),
     }

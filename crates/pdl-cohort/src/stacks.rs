@@ -117,7 +117,10 @@ impl DiscoveredCase {
 
     /// Its name in errors.
     pub(crate) fn what(&self) -> String {
-        format!("case {}", self.case_id)
+        match self.case_id.as_str() {
+            "" => "a case of the cohort".to_owned(), // before it has its id
+            case_id => format!("case {case_id}"),
+        }
     }
 
     /// Why its stacks cannot be used, known before one is read.

@@ -41,10 +41,19 @@ pub use crate::audit::transformed_duplicates::ImageTransform;
 
 /// Name of the report inside a curation folder.
 pub const FILE: &str = "audit.json";
+/// Version of the file's format.
+pub const SCHEMA_VERSION: u32 = 1;
+
+fn first_version() -> u32 {
+    1
+}
 
 /// Result of the audit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Audit {
+    /// Version of the file's format; files before the field was written have 1.
+    #[serde(default = "first_version")]
+    pub schema_version: u32,
     /// Thresholds and options of the audit.
     pub parameters: AuditParameters,
     /// Number of links between two splits.
@@ -109,6 +118,18 @@ pub fn audit(
     Ok(audit)
 }
 
+/// Reads `audit.json` of a curation folder; `None` if there is none.
+///
+/// # Errors
+/// [`StoreError`] if it is damaged, or a newer pdl wrote it.
+pub fn read(out: &Path) -> Result<Option<Audit>, StoreError> {
+    let path = out.join(FILE);
+    match regular_file::is_there(&path)? {
+        true => json::read_versioned(&path, SCHEMA_VERSION).map(Some),
+        false => Ok(None),
+    }
+}
+
 /// The comparison of the labels, where it is asked for or was made before of the same cases.
 fn labels(
     out: &Path,
@@ -117,10 +138,10 @@ fn labels(
     pairs: Option<&Pairs>,
     parameters: &AuditParameters,
 ) -> Result<Option<LabelAudit>, CurriculumError> {
-    let path = out.join(FILE);
-    // One that cannot be read is made anew.
-    let is_there = regular_file::is_there(&path)?;
-    let earlier = is_there.then(|| json::read::<Audit>(&path).ok()).flatten().and_then(|audit| audit.labels);
+    let earlier = match read(out) {
+        Err(StoreError::Json { .. }) => None, // it is made anew
+        earlier => earlier?.and_then(|audit| audit.labels),
+    };
     match parameters.labels {
         true => Ok(Some(label_audit::audit_labels(out, cases, proxies, pairs, earlier)?)),
         false => Ok(label_audit::unchanged(out, cases, proxies, pairs, earlier)?),
@@ -176,8 +197,10 @@ fn of_cases(
     findings.extend(small_groups(&groups, parameters.smallest_group));
     findings.extend(drift.as_ref().and_then(Drift::finding));
     findings.extend(same_image.finding(rows, &doubtful));
+    let schema_version = SCHEMA_VERSION;
+    let parameters = *parameters;
     let mut audit =
-        Audit { parameters: *parameters, leaks: 0, links, balance, groups, drift, findings, labels: None };
+        Audit { schema_version, parameters, leaks: 0, links, balance, groups, drift, findings, labels: None };
     audit.keep_apart(&SamePatient::default());
     Ok(audit)
 }

@@ -9,6 +9,7 @@
 
 pub mod annotation;
 pub mod audit;
+pub mod format_versions;
 pub mod label_audit;
 pub mod manifest;
 pub mod metrics;

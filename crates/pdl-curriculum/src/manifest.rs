@@ -4,6 +4,7 @@ pub mod diff;
 pub mod validate;
 
 use pdl_findings::Finding;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use arrow::datatypes::{DataType, Schema};
@@ -234,6 +235,12 @@ impl ManifestInfo {
         if self.fold.is_some() { folder.join(UP_FROM_FOLD) } else { folder.to_owned() }
     }
 
+    /// A value that several labels have.
+    pub(crate) fn label_twice(&self) -> Option<u16> {
+        let mut values = BTreeSet::new();
+        self.labels.iter().map(|label| label.value).find(|value| !values.insert(*value))
+    }
+
     /// The folder of the manifest inside the curation folder: empty, or `folds/K`.
     pub fn folder_inside(&self) -> PathBuf {
         folder(Path::new(""), self.fold)
@@ -280,7 +287,7 @@ impl Manifest {
         if !regular_file::is_there(&path)? {
             return Err(CurriculumError::NoManifest { out: out.to_owned() });
         }
-        let mut info: ManifestInfo = json::read(&out.join(INFO_FILE))?;
+        let mut info: ManifestInfo = json::read_versioned(&out.join(INFO_FILE), SCHEMA_VERSION)?;
         if info.channel_names.is_empty() {
             info.channel_names = vec![info.modality.to_string()];
         }
@@ -295,7 +302,7 @@ impl Manifest {
         if pdl_store::hash::of_file(&path)? != info.hashes.manifest {
             return Err(bad("its rows do not match the hash in manifest.json"));
         }
-        let (rows, _) = table::read_rows::<ManifestRow>(&path)?;
+        let (rows, _) = table::read_rows::<ManifestRow>(&path, SCHEMA_VERSION)?;
         let rows: Vec<ManifestRow> = rows.into_iter().map(ManifestRow::with_images).collect();
         let grows = |w: &[CurriculumStage]| {
             w[0].active_cases < w[1].active_cases && w[0].first_epoch < w[1].first_epoch
@@ -324,6 +331,9 @@ impl Manifest {
                 "case {} does not have the {channels} images it must have",
                 row.case_id
             )));
+        }
+        if let Some(value) = info.label_twice() {
+            return Err(bad(&format!("two of its labels have the value {value}")));
         }
         let unknown = |value: &u16| !info.labels.iter().any(|label| label.value == *value);
         let is_odd = |region: &&LabelRegion| {

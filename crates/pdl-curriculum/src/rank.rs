@@ -86,7 +86,8 @@ pub fn rank(
         }
     }
 
-    let fingerprint: Fingerprint = json::read(&out.join(fingerprint::FILE))?;
+    let fingerprint: Fingerprint =
+        json::read_versioned(&out.join(fingerprint::FILE), fingerprint::SCHEMA_VERSION)?;
     let info = ManifestInfo {
         schema_version: manifest::SCHEMA_VERSION,
         modality: plan.modality,

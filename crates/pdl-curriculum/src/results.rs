@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 /// Name of the table inside a curation folder.
 pub const FILE: &str = "results.parquet";
+/// Version of the table's format.
+pub const SCHEMA_VERSION: u32 = 1;
 
 /// One figure of one case.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -42,7 +44,7 @@ pub fn schema() -> Schema {
 pub fn read(out: &Path) -> Result<Vec<ResultRow>, StoreError> {
     let path = out.join(FILE);
     match fault::is_file(&path).map_err(StoreError::io("look at the file", &path))? {
-        true => Ok(table::read_rows(&path)?.0),
+        true => Ok(table::read_rows(&path, SCHEMA_VERSION)?.0),
         false => Ok(Vec::new()),
     }
 }
@@ -55,7 +57,7 @@ pub fn add(out: &Path, mut rows: Vec<ResultRow>) -> Result<(), StoreError> {
     let replaced: BTreeSet<String> = rows.iter().map(|row| row.column.clone()).collect();
     rows.extend(read(out)?.into_iter().filter(|row| !replaced.contains(&row.column)));
     rows.sort_by(|a, b| (&a.column, &a.case_id).cmp(&(&b.column, &b.case_id)));
-    table::write_rows(&out.join(FILE), &schema(), &rows, Vec::new())?;
+    table::write_rows(&out.join(FILE), &schema(), &rows, table::versioned(SCHEMA_VERSION))?;
     Ok(())
 }
 

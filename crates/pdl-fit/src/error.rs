@@ -369,3 +369,11 @@ fn first_line(error: &tch::TchError) -> String {
 
 /// The result of a part of training.
 pub type Result<T> = std::result::Result<T, FitError>;
+
+/// Why a record cannot be read: it is damaged, or the error of the store.
+pub(crate) fn record(record: Record, error: pdl_store::StoreError, path: &std::path::Path) -> FitError {
+    match error {
+        pdl_store::StoreError::Json { .. } => FitError::UnreadableRecord { record, path: path.to_owned() },
+        other => other.into(),
+    }
+}

@@ -51,7 +51,7 @@ fn predictions_lie_on_the_images_own_grids_and_score_what_evaluate_says() {
     let output = fit("evaluate", &[run_text]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let table = run.join("evaluation-val.parquet");
-    let (rows, facts) = pdl_store::table::read_rows::<StructureScore>(&table).unwrap();
+    let (rows, facts) = pdl_store::table::read_rows::<StructureScore>(&table, 1).unwrap();
     assert_eq!(facts["pdl.tolerance_mm"], "3");
     assert!(
         rows.iter().any(|row| row.dice.is_some_and(|dice| dice > 0.5)),
@@ -204,7 +204,7 @@ fn a_finished_network_is_applied_in_the_windows_in_which_it_was_validated() {
     let output = fit("evaluate", &[run.to_str().unwrap()]);
     assert!(output.status.success(), "{}", text(&output.stderr));
     let table = run.join("evaluation-val.parquet");
-    let (rows, _) = pdl_store::table::read_rows::<StructureScore>(&table).unwrap();
+    let (rows, _) = pdl_store::table::read_rows::<StructureScore>(&table, 1).unwrap();
     for (label, validated) in record.labels.iter().zip(&record.results.dice) {
         let of_label = || rows.iter().filter(|row| row.label == label.value).filter_map(|row| row.dice);
         let mean = of_label().sum::<f64>() / of_label().count() as f64;

@@ -103,11 +103,11 @@ fn probabilities_of_several_networks_and_mirrored_copies_are_their_means() {
             count += 1;
         }
     }
-    let (rows, _) = table::read_rows::<PredictionRow>(&folders[2].join("predictions.parquet")).unwrap();
+    let (rows, _) = table::read_rows::<PredictionRow>(&folders[2].join("predictions.parquet"), 1).unwrap();
     assert_eq!(rows.len(), 1);
     assert!((rows[0].uncertainty.unwrap() - sum / f64::from(count)).abs() < 2e-3, "{rows:?}");
     assert!(rows[0].entropy.unwrap() < rows[0].uncertainty.unwrap(), "certain background dilutes it");
-    let (rows, _) = table::read_rows::<PredictionRow>(&folders[3].join("predictions.parquet")).unwrap();
+    let (rows, _) = table::read_rows::<PredictionRow>(&folders[3].join("predictions.parquet"), 1).unwrap();
     assert_eq!((rows[0].uncertainty, rows[0].label_map.as_deref()), (None, Some("ct_05.nii.gz")));
 
     // Mirrored along y, which the training did; along x left and right would be exchanged.
@@ -152,7 +152,7 @@ fn a_cohort_that_comes_later_is_measured_as_the_test_set() {
     let run_text = run.to_str().unwrap();
     fit_ok(&["evaluate", run_text, "--split", "test"]);
     let rows = |file: &Path| {
-        let (mut rows, _) = table::read_rows::<EvaluationRow>(file).unwrap();
+        let (mut rows, _) = table::read_rows::<EvaluationRow>(file, 1).unwrap();
         rows.sort_by(|a, b| (&a.score.case_id, a.score.label).cmp(&(&b.score.case_id, b.score.label)));
         rows
     };
@@ -227,13 +227,13 @@ fn every_case_outside_the_test_set_is_measured_by_a_network_that_has_not_seen_it
     let told = fit_ok(&words);
     assert!(told.contains("/folds/*/runs/cv IMAGES --out FOLDER"), "{told}");
 
-    let (rows, _) = table::read_rows::<OutOfFoldRow>(&out.join("out_of_fold.parquet")).unwrap();
+    let (rows, _) = table::read_rows::<OutOfFoldRow>(&out.join("out_of_fold.parquet"), 1).unwrap();
     let cases = Cases::read(&out).unwrap();
     let outside = cases.usable().filter(|row| row.split != pdl_cohort::attributes::Split::Test);
     assert_eq!(rows.len(), 5 * outside.count());
     for fold in 0..2_u32 {
         let run = out.join(format!("folds/{fold}/runs/cv"));
-        let (own, _) = table::read_rows::<EvaluationRow>(&run.join("evaluation-val.parquet")).unwrap();
+        let (own, _) = table::read_rows::<EvaluationRow>(&run.join("evaluation-val.parquet"), 1).unwrap();
         let of_fold: Vec<&OutOfFoldRow> = rows.iter().filter(|row| row.fold == fold).collect();
         assert_eq!(of_fold.len(), own.len());
         for row in &own {

@@ -52,7 +52,7 @@ fn regions_are_learnt_scored_and_written_as_labels() {
 
     fit("evaluate", &[run.to_str().unwrap()]);
     let (rows, _) =
-        pdl_store::table::read_rows::<EvaluationRow>(&run.join("evaluation-val.parquet")).unwrap();
+        pdl_store::table::read_rows::<EvaluationRow>(&run.join("evaluation-val.parquet"), 1).unwrap();
     let cases = Cases::read(&out).unwrap();
     let values = BTreeMap::from([
         ("thorax", &[1, 2, 3, 4, 5][..]),

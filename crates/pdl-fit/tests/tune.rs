@@ -70,7 +70,7 @@ fn tuning(out: &Path) -> Tuning {
 
 /// The trials without their seconds.
 fn trials(out: &Path) -> Vec<Trial> {
-    let rows: Vec<Trial> = table::read_rows(&out.join("tuning/trials.parquet")).unwrap().0;
+    let rows: Vec<Trial> = table::read_rows(&out.join("tuning/trials.parquet"), 1).unwrap().0;
     rows.into_iter().map(|row| Trial { training_seconds: None, ..row }).collect()
 }
 

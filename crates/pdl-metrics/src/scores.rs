@@ -3,7 +3,7 @@
 use arrow::datatypes::{DataType, Field, Schema};
 use pdl_cohort::attributes::Modality;
 use pdl_curriculum::manifest::Label;
-use pdl_store::table::{Metadata, column, nullable};
+use pdl_store::table::{self, Metadata, column, nullable};
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -155,12 +155,17 @@ pub fn default_tolerance_mm(modality: Modality) -> f64 {
     if modality == Modality::CT { 3.0 } else { 1.0 }
 }
 
-/// How the surfaces of a table were compared, for its metadata.
+/// Version of the format of tables of scores.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The metadata of a table of scores: its version, and how the surfaces were compared.
 pub fn facts(surfaces: SurfaceOptions) -> Metadata {
-    vec![
+    let mut facts = table::versioned(SCHEMA_VERSION);
+    facts.extend([
         ("pdl.tolerance_mm".to_owned(), surfaces.tolerance_mm.to_string()),
         ("pdl.surface".to_owned(), surfaces.measure.name().to_owned()),
-    ]
+    ]);
+    facts
 }
 
 /// A predicted label map beside its reference. Both hold the channels of the same voxels: 0 is

@@ -10,6 +10,7 @@ use pdl_phantom::{
     PhantomModality, SAMPLE_CASES, SAMPLE_SEED, VisitSettings, generate, generate_pet_ct, longitudinal,
     pet_ct, write_cohort, write_dicom, write_longitudinal, write_pet_ct,
 };
+use pdl_store::fault;
 
 /// Makes synthetic thorax cohorts (CT and MR) with exact labels, two CT scans also as DICOM.
 #[derive(Parser)]
@@ -53,7 +54,10 @@ fn main() -> ExitCode {
         Ok(()) => ExitStatus::Done,
         Err(error) => {
             report(error.as_ref());
-            ExitStatus::Failed
+            match fault::machine_error(error.as_ref()) {
+                Some(_) => ExitStatus::Machine,
+                None => ExitStatus::Failed,
+            }
         }
     })
 }

@@ -12,6 +12,8 @@ use crate::PrepareError;
 
 /// The list of cases that failed, inside a curation folder; absent when none did.
 pub const FILE: &str = "failures.json";
+/// Version of the file's format. A list states none; a later version is an object that does.
+pub const SCHEMA_VERSION: u32 = 1;
 
 /// A case that a stage could not work on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -30,7 +32,7 @@ pub struct Failure {
 /// [`StoreError`] if it is not such a file.
 pub fn read(out: &Path) -> Result<Vec<Failure>, StoreError> {
     let path = out.join(FILE);
-    if regular_file::is_there(&path)? { json::read(&path) } else { Ok(Vec::new()) }
+    if regular_file::is_there(&path)? { json::read_versioned(&path, SCHEMA_VERSION) } else { Ok(Vec::new()) }
 }
 
 /// Writes `failures.json`, or removes that of an earlier run where no case failed.

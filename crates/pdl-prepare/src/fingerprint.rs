@@ -13,6 +13,8 @@ use crate::normalise::{LANDMARKS, landmarks, on_unit_scale};
 
 /// The file's name inside a curation folder.
 pub const FILE: &str = "fingerprint.json";
+/// Version of the file's format.
+pub const SCHEMA_VERSION: u32 = 1;
 
 /// Number of order statistics of each case's foreground; every case has the same weight in the
 /// cohort's figures.
@@ -238,7 +240,7 @@ impl Fingerprint {
             Spread::of(sides(axis).zip(parts).map(|(side, part)| side * part.shape[axis] as f64))
         };
         Self {
-            schema_version: 1,
+            schema_version: SCHEMA_VERSION,
             modality,
             training_cases: rows.len(),
             spacing_mm: std::array::from_fn(spacing),

@@ -22,8 +22,8 @@ use crate::resample::ANISOTROPY;
 /// The file's name inside a curation folder.
 pub const FILE: &str = "plan.json";
 
-/// Version of the file's form.
-const SCHEMA_VERSION: u32 = 1;
+/// Version of the file's format.
+pub const SCHEMA_VERSION: u32 = 1;
 
 /// A figure of the fingerprint has drifted from the pinned plan when it moved by more than this
 /// share.
@@ -290,7 +290,7 @@ impl Plan {
 /// what cannot be.
 pub fn read(out: &Path) -> Result<Plan, PrepareError> {
     let path = out.join(FILE);
-    let plan: Plan = json::read(&path)?;
+    let plan: Plan = json::read_versioned(&path, SCHEMA_VERSION)?;
     match plan.problem() {
         None => Ok(plan),
         Some(problem) => Err(PrepareError::Plan { path, problem }),
@@ -375,8 +375,11 @@ fn proxy_shape(
         return Err(InvalidOption::new("proxy-size", "expected numbers from 1 to 1024").into());
     }
     // Single pictures stay pictures: stretching one plane to many would compare it with itself.
-    let flat = fingerprint.shape[2].max <= 1.0;
-    Ok([x, y, if flat { 1 } else { z }])
+    let mut shape = [x, y, z];
+    if let Some(axis) = (0..3).rev().find(|axis| fingerprint.shape[*axis].max <= 1.0) {
+        shape[axis] = 1;
+    }
+    Ok(shape)
 }
 
 #[cfg(test)]
@@ -413,6 +416,17 @@ mod tests {
         assert_eq!(spacing([1.0, 1.0, 5.0], [256.0, 256.0, 40.0]), [1.0, 1.0, 2.5]);
         assert_eq!(spacing([1.0, 1.0, 5.0], [256.0, 256.0, 100.0]), [1.0, 1.0, 5.0]);
         assert_eq!(spacing([1.0, 1.0, 3.0], [256.0, 256.0, 40.0]), [1.0, 1.0, 3.0]);
+    }
+
+    #[test]
+    fn single_pictures_have_flat_proxies_across_any_axis() {
+        for axis in 0..3 {
+            let mut shape = [64.0; 3];
+            shape[axis] = 1.0;
+            let plan = Plan::new(&fingerprint([1.0; 3], shape), &PrepareParameters::default()).unwrap();
+            let flat: Vec<usize> = (0..3).filter(|axis| plan.proxies.shape[*axis] == 1).collect();
+            assert_eq!(flat, [axis]);
+        }
     }
 
     #[test]

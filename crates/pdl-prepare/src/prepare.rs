@@ -12,7 +12,7 @@ use pdl_store::journal::{Journal, Stamp};
 use pdl_store::memory::MemoryLimit;
 use pdl_store::progress::{self, StageContext};
 use pdl_store::safe_path::SafePath;
-use pdl_store::{StoreError, atomic, table};
+use pdl_store::{StoreError, atomic};
 use pdl_volume::{Grid, Volume};
 use rayon::prelude::*;
 
@@ -94,7 +94,7 @@ pub fn prepare(
     findings.extend(prepare_findings::crop(&prepared));
     let left = prepared.iter().map(|row| (row.case_id.as_str(), row.labels.as_slice()));
     findings.extend(label_loss::findings(left, &cases.label_names));
-    table::write_rows(&out.join(prepared_row::FILE), &prepared_row::schema(), &prepared, Vec::new())?;
+    prepared_row::write(out, &prepared, &findings)?;
     remove_strangers(out, &prepared, rows.len().div_ceil(ROWS_PER_FILE))?;
     if failures.is_empty() {
         remote_results::remove(out)?;

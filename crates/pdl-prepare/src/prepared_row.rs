@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use arrow::datatypes::{DataType, Schema};
+use pdl_findings::Finding;
 use pdl_store::table::{self, column, list, nullable, structure};
-use pdl_store::{StoreError, safe_name, safe_path};
+use pdl_store::{StoreError, regular_file, safe_name, safe_path};
 use pdl_volume::{Grid, VoxelBox};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,8 @@ use crate::plan;
 
 /// The table's name inside a curation folder.
 pub const FILE: &str = "prepared.parquet";
+/// Version of the table's format.
+pub const SCHEMA_VERSION: u32 = 1;
 
 /// One prepared case. Paths are relative to the curation folder; arrays over axes are x, y, z of
 /// the RAS+ volume.
@@ -106,13 +109,41 @@ pub fn schema() -> Schema {
     ])
 }
 
+/// Key of the findings about the cohort in the table's metadata.
+const FINDINGS: &str = "pdl.findings";
+
+/// Writes `prepared.parquet` with the findings of the stage about the cohort.
+pub(crate) fn write(out: &Path, rows: &[PreparedRow], findings: &[Finding]) -> Result<(), StoreError> {
+    let path = out.join(FILE);
+    let mut metadata = table::versioned(SCHEMA_VERSION);
+    let text = serde_json::to_string(findings);
+    let text = text.map_err(|source| StoreError::Json { path: path.clone(), source })?;
+    metadata.push((FINDINGS.to_owned(), text));
+    table::write_rows(&path, &schema(), rows, metadata).map(|_| ())
+}
+
+/// Reads the findings of the stage about the cohort; there are none where the table is absent, or
+/// from before they were stored.
+///
+/// # Errors
+/// [`StoreError`] if it is not such a table.
+pub fn read_findings(out: &Path) -> Result<Vec<Finding>, StoreError> {
+    let path = out.join(FILE);
+    if !regular_file::is_there(&path)? {
+        return Ok(Vec::new());
+    }
+    let metadata = table::read_metadata(&path, SCHEMA_VERSION)?;
+    let parsed = metadata.get(FINDINGS).map(|text| serde_json::from_str(text)).transpose();
+    Ok(parsed.map_err(|source| StoreError::Json { path, source })?.unwrap_or_default())
+}
+
 /// Reads `prepared.parquet` of a curation folder.
 ///
 /// # Errors
 /// [`StoreError`] if it is missing or not such a table.
 pub fn read(out: &Path) -> Result<Vec<PreparedRow>, StoreError> {
     let path = out.join(FILE);
-    let rows: Vec<PreparedRow> = table::read_rows(&path)?.0;
+    let rows: Vec<PreparedRow> = table::read_rows(&path, SCHEMA_VERSION)?.0;
     match rows.iter().find(|row| !row.is_plausible()) {
         Some(row) => {
             let problem =

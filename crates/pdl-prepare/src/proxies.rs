@@ -8,6 +8,7 @@
 //! x]), `grid` and `mapping`; the footer's holds, under `row_keys`, for each row the hash of
 //! everything it was made from.
 
+mod arrow_file;
 pub mod labels;
 mod spans;
 
@@ -22,27 +23,28 @@ use arrow::array::{Array, ArrayRef, AsArray, FixedSizeListArray, Float32Array, R
 use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, Field, Float32Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::ipc::convert::fb_to_schema;
-use arrow::ipc::reader::{FileDecoder, read_footer_length};
-use arrow::ipc::root_as_footer;
 use arrow::ipc::writer::FileWriter;
 use memmap2::Mmap;
 #[cfg(unix)]
 use memmap2::UncheckedAdvice;
 use pdl_cohort::case_row::CaseRow;
-use pdl_store::{StoreError, catch_panic, fault, regular_file, safe_name};
+use pdl_store::{StoreError, fault, format_version, regular_file, safe_name};
 use pdl_volume::Volume;
 use rayon::prelude::*;
 
 use crate::PrepareError;
 use crate::normalise::Mapping;
 use crate::plan::{PROXY_SIDES, Plan, ProxyPlan};
+use crate::proxies::arrow_file::{Decoded, decode_checked};
 use crate::proxies::labels::{LabelBatch, LabelType, LabelView, ProxyLabels};
 use crate::proxies::spans::{padded, spans};
 use crate::resample::{Interpolation, resample_windows};
 
 /// The folder's name inside a curation folder.
 pub const FOLDER: &str = "proxies";
+
+/// Version of the files' format, which states none: a later one does, in the schema's metadata.
+pub const SCHEMA_VERSION: u32 = 1;
 
 /// Maximum number of cases in one file.
 pub const ROWS_PER_FILE: usize = 1024;
@@ -284,18 +286,29 @@ impl Proxies {
         all.ok_or_else(|| refused(&folder, &"there are none"))
     }
 
+    /// Maps the first file of `OUT/proxies`.
+    ///
+    /// # Errors
+    /// As [`Proxies::open`].
+    pub fn open_first(out: &Path) -> Result<Self, PrepareError> {
+        Self::open_file(&out.join(FOLDER).join(file_name(0)))
+    }
+
     /// Maps one file.
     ///
     /// # Errors
-    /// As [`Proxies::open`]; [`PrepareError::Store`] when the system does not give it.
+    /// As [`Proxies::open`]; [`PrepareError::Store`] when the system does not give it, or a newer
+    /// pdl wrote it.
     pub(crate) fn open_file(path: &Path) -> Result<Self, PrepareError> {
         let map = fault::retried(|| map(path)).map_err(StoreError::io("read the proxies", path))?;
-        Self::decoded(map).map_err(|problem| refused(path, &problem))
+        let buffer = Buffer::from(bytes::Bytes::from_owner(Mapped(Arc::clone(&map))));
+        let decoded = decode_checked(&buffer).map_err(|problem| refused(path, &problem))?;
+        let version = decoded.2.get(format_version::TABLE_KEY).map(String::as_str);
+        format_version::check_text(path, version, SCHEMA_VERSION)?;
+        Self::decoded(map, decoded).map_err(|problem| refused(path, &problem))
     }
 
-    fn decoded(map: Arc<Mmap>) -> Result<Self, String> {
-        let buffer = Buffer::from(bytes::Bytes::from_owner(Mapped(Arc::clone(&map))));
-        let (schema, batches, metadata) = decode_checked(&buffer)?;
+    fn decoded(map: Arc<Mmap>, (schema, batches, metadata): Decoded) -> Result<Self, String> {
         let fact = |key: &str| metadata.get(key).ok_or(format!("no metadata '{key}'"));
         let shape_zyx: [usize; 3] = serde_json::from_str(fact("shape")?).map_err(|e| e.to_string())?;
         let row_keys: Vec<String> = serde_json::from_str(fact("row_keys")?).map_err(|e| e.to_string())?;
@@ -492,44 +505,6 @@ fn map(path: &Path) -> std::io::Result<Arc<Mmap>> {
     // SAFETY: proxies are written to a temporary name and renamed, never changed in place, and the
     // folder's lock keeps other runs out; a file replaced by a rename keeps its mapped content.
     Ok(Arc::new(unsafe { Mmap::map(&file) }?))
-}
-
-type Decoded = (SchemaRef, Vec<RecordBatch>, HashMap<String, String>);
-
-/// Decodes an Arrow IPC file without copying its voxels; a damaged one, at which the decoder may
-/// panic, is an error.
-fn decode_checked(buffer: &Buffer) -> Result<Decoded, String> {
-    let decoded = catch_panic::quietly(|| decode(buffer)).ok_or("they are damaged")?;
-    decoded.map_err(|error| error.to_string())
-}
-
-/// Decodes an Arrow IPC file without copying its voxels.
-fn decode(buffer: &Buffer) -> Result<Decoded, ArrowError> {
-    let damaged = |what: &str| ArrowError::IpcError(what.to_owned());
-    let trailer = buffer.len().checked_sub(10).ok_or_else(|| damaged("the file is cut short"))?;
-    let tail: [u8; 10] = buffer[trailer..].try_into().map_err(|_| damaged("the file is cut short"))?;
-    let length = read_footer_length(tail)?;
-    let start = trailer.checked_sub(length).ok_or_else(|| damaged("the footer is cut short"))?;
-    let footer = root_as_footer(&buffer[start..trailer]).map_err(|e| damaged(&e.to_string()))?;
-    let schema = Arc::new(fb_to_schema(footer.schema().ok_or_else(|| damaged("no schema"))?));
-    let pairs = footer.custom_metadata().into_iter().flatten();
-    let pairs = pairs.filter_map(|kv| Some((kv.key()?.to_owned(), kv.value()?.to_owned())));
-    let metadata = schema.metadata().clone().into_iter().chain(pairs).collect();
-    let decoder = FileDecoder::new(Arc::clone(&schema), footer.version());
-    let mut batches = Vec::new();
-    for block in footer.recordBatches().into_iter().flatten() {
-        let [offset, body, head] =
-            [block.offset(), block.bodyLength(), i64::from(block.metaDataLength())].map(usize::try_from);
-        let (Ok(offset), Ok(body), Ok(head)) = (offset, body, head) else {
-            return Err(damaged("a batch has a negative size"));
-        };
-        let length = body.saturating_add(head);
-        if offset.checked_add(length).is_none_or(|end| end > start) {
-            return Err(damaged("a batch reaches past the end"));
-        }
-        batches.extend(decoder.read_record_batch(block, &buffer.slice_with_length(offset, length))?);
-    }
-    Ok((schema, batches, metadata))
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ use pdl_curriculum::audit::{self, Audit};
 use pdl_curriculum::manifest::{self, Manifest};
 use pdl_findings::{Finding, Severity};
 use pdl_prepare::failure::{self, Failure};
-use pdl_store::{json, regular_file};
+use pdl_prepare::prepared_row;
+use pdl_store::regular_file;
 
 use crate::Result;
 
@@ -65,14 +66,16 @@ pub fn stage_findings(
     of_cohort.chain(of_cases).chain(of_failures).chain(of_later).collect()
 }
 
-/// The findings about the cohort of the stages that have run after `prepare`.
-pub(crate) fn reported<'a>(
+/// The findings about the cohort of the stages that have run after `index`; `prepared` are those of
+/// `prepare`.
+pub fn reported<'a>(
+    prepared: &'a [Finding],
     manifest: Option<&'a Manifest>,
     audit: Option<&'a Audit>,
 ) -> Vec<(&'static str, &'a [Finding])> {
     let ranking = manifest.map(|manifest| ("rank", manifest.info.ranking.findings.as_slice()));
     let audit = audit.map(|audit| ("audit", audit.findings.as_slice()));
-    ranking.into_iter().chain(audit).collect()
+    [("prepare", prepared)].into_iter().chain(ranking).chain(audit).collect()
 }
 
 /// Reads the findings of the stages that have run in the curation folder `out`.
@@ -81,10 +84,10 @@ pub(crate) fn reported<'a>(
 /// [`crate::ReportError`] when a file of the folder cannot be read.
 pub fn read(out: &Path) -> Result<Vec<StageFinding>> {
     let cases = Cases::read(out)?;
-    let is_there = |name: &str| regular_file::is_there(&out.join(name));
-    let manifest = is_there(manifest::TABLE_FILE)?.then(|| Manifest::open(out)).transpose()?;
-    let audit: Option<Audit> =
-        is_there(audit::FILE)?.then(|| json::read(&out.join(audit::FILE))).transpose()?;
+    let is_ranked = regular_file::is_there(&out.join(manifest::TABLE_FILE))?;
+    let manifest = is_ranked.then(|| Manifest::open(out)).transpose()?;
+    let audit = audit::read(out)?;
     let failures = failure::read(out)?;
-    Ok(stage_findings(&cases, &failures, &reported(manifest.as_ref(), audit.as_ref())))
+    let prepared = prepared_row::read_findings(out)?;
+    Ok(stage_findings(&cases, &failures, &reported(&prepared, manifest.as_ref(), audit.as_ref())))
 }

@@ -115,16 +115,21 @@ pub enum ReportError {
 /// The result of a read, or `None` if the file is invalid, which a report omits.
 ///
 /// # Errors
-/// The machine's errors: otherwise a report without unread data would seem complete.
+/// The machine's errors, and [`StoreError::NewerFormat`]: otherwise a report without unread data
+/// would seem complete.
 pub(crate) fn unless_unreadable<T, E>(read: std::result::Result<T, E>) -> Result<Option<T>>
 where
     E: std::error::Error + Into<ReportError> + 'static,
 {
     match read {
         Ok(read) => Ok(Some(read)),
-        Err(error) if fault::machine_error(&error).is_some() => Err(error.into()),
+        Err(error) if fault::machine_error(&error).is_some() || is_newer(&error) => Err(error.into()),
         Err(_) => Ok(None),
     }
+}
+
+fn is_newer(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(error.downcast_ref(), Some(StoreError::NewerFormat { .. }))
 }
 
 /// A result with [`ReportError`].

@@ -7,6 +7,7 @@ use std::path::Path;
 use pdl_store::{regular_file, table};
 use serde::{Deserialize, Serialize};
 
+use crate::run_history::TABLE_VERSION;
 use crate::{Result, unless_unreadable};
 
 /// Name of the table inside a curation folder.
@@ -56,10 +57,8 @@ pub fn out_of_fold(out: &Path) -> Result<Vec<OutOfFold>> {
     if !regular_file::is_there(&path)? {
         return Ok(Vec::new());
     }
-    let Some((rows, _)) = unless_unreadable(table::read_rows::<OutOfFoldLine>(&path))? else {
-        return Ok(Vec::new());
-    };
-    Ok(by_run(rows))
+    let read = table::read_rows::<OutOfFoldLine>(&path, TABLE_VERSION);
+    Ok(unless_unreadable(read)?.map_or_else(Vec::new, |(rows, _)| by_run(rows)))
 }
 
 /// Names and Dice of the labels of cases, by case and fold.

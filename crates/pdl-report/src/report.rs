@@ -19,7 +19,7 @@ use pdl_similarity::metrics::Metric;
 use pdl_similarity::neighbours::{DuplicateGroup, duplicates};
 use pdl_similarity::pairs::{self, Pairs};
 use pdl_store::progress::Progress;
-use pdl_store::{atomic, json, regular_file};
+use pdl_store::{atomic, regular_file};
 use serde::Serialize;
 
 use crate::cohort::{self, CohortSummary, JoinedPatient, ShownCase};
@@ -125,10 +125,9 @@ pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress
         return Err(ReportError::NothingThere { out: out.to_owned() });
     }
     let cases = Cases::read(out)?;
-    let is_there = |name: &str| regular_file::is_there(&out.join(name));
-    let manifest = is_there(manifest::TABLE_FILE)?.then(|| Manifest::open(out)).transpose()?;
-    let mut audit: Option<Audit> =
-        is_there(audit::FILE)?.then(|| json::read(&out.join(audit::FILE))).transpose()?;
+    let is_ranked = regular_file::is_there(&out.join(manifest::TABLE_FILE))?;
+    let manifest = is_ranked.then(|| Manifest::open(out)).transpose()?;
+    let mut audit = audit::read(out)?;
     if let Some(labels) = audit.as_mut().and_then(|audit| audit.labels.as_mut()) {
         labels.labels.retain(|own| own.flagged || own.decision.is_some());
         labels.labels.truncate(MOST_LABELS);
@@ -139,7 +138,8 @@ pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress
     let ids = compared.as_ref().map_or(&empty, |compared| &compared.ids);
     let chosen =
         cohort::choose(ids, manifest.as_ref(), &named(audit.as_ref(), manifest.as_ref()), parameters.cases);
-    let reported = findings::reported(manifest.as_ref(), audit.as_ref());
+    let of_prepare = prepared_row::read_findings(out)?;
+    let reported = findings::reported(&of_prepare, manifest.as_ref(), audit.as_ref());
     let summary = cohort::summary(&cases, &failures, &reported);
     let labels: Vec<u16> = summary.labels.iter().map(|(value, _)| *value).collect();
     let shown = cohort::shown(&cases, &chosen, parameters.cases, manifest.as_ref());

@@ -10,6 +10,10 @@ use crate::{Result, unless_unreadable};
 
 /// Folder of the runs inside a curation folder.
 pub const FOLDER: &str = "runs";
+/// Newest format version of `run.json` that is read.
+pub const RUN_VERSION: u32 = 5;
+/// Newest format version that is read of the tables of runs and of `out_of_fold.parquet`.
+pub const TABLE_VERSION: u32 = 1;
 
 /// The part of `run.json` that is shown.
 #[derive(Clone, Debug, Deserialize)]
@@ -93,10 +97,9 @@ pub fn runs(out: &Path) -> Result<(Vec<ShownRun>, usize)> {
 }
 
 fn run(folder: &Path) -> Result<Option<ShownRun>> {
-    let Some(record) = unless_unreadable(json::read::<RunJson>(&folder.join("run.json")))? else {
-        return Ok(None);
-    };
-    let history = table::read_rows::<HistoryLine>(&folder.join("history.parquet"));
+    let record = json::read_versioned::<RunJson>(&folder.join("run.json"), RUN_VERSION);
+    let Some(record) = unless_unreadable(record)? else { return Ok(None) };
+    let history = table::read_rows::<HistoryLine>(&folder.join("history.parquet"), TABLE_VERSION);
     let Some((history, _)) = unless_unreadable(history)? else { return Ok(None) };
     let finite = |value: f64| value.is_finite().then_some(value);
     let structures = if record.regions.is_empty() { record.labels } else { record.regions };

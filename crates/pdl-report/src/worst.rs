@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::canvas::{Canvas, LabelledImage, middle_mm, stored};
-use crate::run_history::{FOLDER, ShownRun};
+use crate::run_history::{FOLDER, ShownRun, TABLE_VERSION};
 use crate::{Result, unless_unreadable};
 
 /// Maximum number of cases to show.
@@ -108,7 +108,8 @@ pub fn worst(out: &Path, cases: &Cases, runs: &[ShownRun], values: &[u16]) -> Re
         .max_by(|a, b| a.dice_mean.unwrap_or(0.0).total_cmp(&b.dice_mean.unwrap_or(0.0)));
     let Some(best) = best else { return Ok(None) };
     let folder = out.join(FOLDER).join(&best.name);
-    let read = table::read_rows::<EvaluationLine>(&folder.join("evaluation-val.parquet"));
+    let file = folder.join("evaluation-val.parquet");
+    let read = table::read_rows::<EvaluationLine>(&file, TABLE_VERSION);
     let Some((rows, _)) = unless_unreadable(read)? else { return Ok(None) };
     let mut by_case: BTreeMap<&str, Vec<&EvaluationLine>> = BTreeMap::new();
     for row in &rows {

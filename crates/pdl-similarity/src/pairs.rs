@@ -8,4 +8,4 @@ mod pair_table;
 mod reuse;
 pub mod tile;
 
-pub use pair_table::{FOLDER, PairRow, Pairs, file_name, path, safe_path, schema};
+pub use pair_table::{FOLDER, PairRow, Pairs, SCHEMA_VERSION, file_name, path, safe_path, schema};

@@ -5,8 +5,9 @@
 //! stage resumes, a [`lock`] against two runs in one folder, a limit for [`memory`], validation of
 //! names and paths from files ([`safe_name`], [`safe_path`]), plurals ([`plural`]), escaping of
 //! names for display ([`printable`]), opening of regular files only ([`regular_file`]), recovery
-//! from panics of codecs ([`catch_panic`]), and the distinction of errors of the machine from those
-//! of a file ([`fault`]). It handles no cases, volumes or pairs.
+//! from panics of codecs ([`catch_panic`]), the distinction of errors of the machine from those
+//! of a file ([`fault`]), and the refusal of files of a newer pdl ([`format_version`]). It handles
+//! no cases, volumes or pairs.
 //!
 //! ```
 //! use pdl_store::{atomic, hash};
@@ -24,6 +25,7 @@ pub mod catch_panic;
 pub mod fault;
 pub mod file_state;
 pub mod file_system;
+pub mod format_version;
 pub mod hash;
 pub mod journal;
 pub mod json;
@@ -86,6 +88,20 @@ pub enum StoreError {
         path: PathBuf,
         /// The defect.
         problem: String,
+    },
+    /// A newer pdl wrote the file.
+    #[error(
+        "expected format version {supported} or lower, found {found}: a newer pdl wrote this file, so install that \
+         version, or use another folder: {}",
+        path.display()
+    )]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// The version that it states.
+        found: u64,
+        /// The newest version that this pdl reads.
+        supported: u32,
     },
     /// A file holds more than the memory limit allows.
     #[error("{source}: {}", path.display())]

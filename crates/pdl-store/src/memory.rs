@@ -80,9 +80,10 @@ impl MemoryLimit {
         Self { bytes, taken: AtomicU64::new(0) }
     }
 
-    /// A limit of so many bytes, or half of what is free on the machine now.
+    /// A limit of so many bytes, but no more than the machine has; or half of what is free on it
+    /// now.
     pub fn or_half_of_free(bytes: Option<u64>) -> Self {
-        Self::new(bytes.unwrap_or_else(|| free() / 2))
+        Self::new(bytes.map_or_else(|| free() / 2, |bytes| bytes.min(installed())))
     }
 
     /// The memory that was free on the machine at the first call: for single files, of which there
@@ -113,6 +114,13 @@ fn free() -> u64 {
     let mut system = sysinfo::System::new();
     system.refresh_memory();
     system.available_memory()
+}
+
+/// The memory of the machine with its swap space, in bytes.
+fn installed() -> u64 {
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    system.total_memory().saturating_add(system.total_swap())
 }
 
 /// The reservation of one case; released when dropped.
@@ -256,6 +264,13 @@ pub fn in_turns<T: Sync, R: Send, E: Send>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_limit_is_never_above_what_the_machine_has() {
+        assert_eq!(MemoryLimit::or_half_of_free(Some(1000)).bytes(), 1000);
+        let most = MemoryLimit::or_half_of_free(Some(u64::MAX)).bytes();
+        assert!(most < 1 << 50 && most >= MemoryLimit::or_half_of_free(None).bytes(), "{most}");
+    }
 
     #[test]
     fn a_share_is_refused_what_it_will_never_get_and_what_others_hold() {

@@ -7,8 +7,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
 use arrow::util::display::array_value_to_string;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -20,7 +22,7 @@ use serde::de::DeserializeOwned;
 use self::bounded::Table;
 use crate::memory::{MemoryLimit, MemoryShare};
 use crate::safe_path::SafePath;
-use crate::{Result, StoreError, atomic, catch_panic};
+use crate::{Result, StoreError, atomic, catch_panic, format_version};
 
 /// A non-null column.
 pub fn column(name: &str, data_type: DataType) -> Field {
@@ -49,6 +51,11 @@ pub fn structure(fields: &[(&str, DataType)]) -> DataType {
 
 /// Key-value metadata of a table's file, such as the parameters that it was made with.
 pub type Metadata = Vec<(String, String)>;
+
+/// The metadata of a table of pdl's own whose format has this version.
+pub fn versioned(version: u32) -> Metadata {
+    vec![(format_version::TABLE_KEY.to_owned(), version.to_string())]
+}
 
 /// The writer's settings of all tables: zstd, and no time or machine name in the file, so that the
 /// same rows give the same bytes.
@@ -101,9 +108,14 @@ pub fn write_rows<T: Serialize>(
 ///
 /// # Errors
 /// As [`write_rows`].
-pub fn write_private_rows<T: Serialize>(path: &Path, schema: &Schema, rows: &[T]) -> Result<bool> {
+pub fn write_private_rows<T: Serialize>(
+    path: &Path,
+    schema: &Schema,
+    rows: &[T],
+    metadata: Metadata,
+) -> Result<bool> {
     let batch = to_batch(path, schema, rows)?;
-    atomic::write_private_if_changed(path, &encode(path, &batch, properties(Vec::new()).build())?)
+    atomic::write_private_if_changed(path, &encode(path, &batch, properties(metadata).build())?)
 }
 
 fn to_batch<T: Serialize>(path: &Path, schema: &Schema, rows: &[T]) -> Result<RecordBatch> {
@@ -112,16 +124,20 @@ fn to_batch<T: Serialize>(path: &Path, schema: &Schema, rows: &[T]) -> Result<Re
     RecordBatch::try_new(Arc::new(schema.clone()), arrays).map_err(|e| problem(&e))
 }
 
-/// Reads the rows and the metadata of a Parquet file.
+/// Reads the rows and the metadata of a table of pdl's own, of format version `supported` or lower.
 ///
 /// # Errors
-/// [`StoreError`] if it is missing, cut short or does not fit the type; [`StoreError::Memory`] when
-/// it needs more memory than is free on the machine.
-pub fn read_rows<T: DeserializeOwned>(path: &Path) -> Result<(Vec<T>, HashMap<String, String>)> {
+/// [`StoreError`] if it is missing, cut short or does not fit the type;
+/// [`StoreError::NewerFormat`] if a newer pdl wrote it; [`StoreError::Memory`] when it needs more
+/// memory than is free on the machine.
+pub fn read_rows<T: DeserializeOwned>(
+    path: &Path,
+    supported: u32,
+) -> Result<(Vec<T>, HashMap<String, String>)> {
     let limit = MemoryLimit::free();
     let memory = limit.alone();
     let table = Table::open(path, &memory)?;
-    let metadata = key_values(&table);
+    let metadata = own_key_values(path, &table, supported)?;
     Ok((rows_of(path, table, None, size_of::<T>() as u64, &memory)?, metadata))
 }
 
@@ -163,27 +179,39 @@ fn rows_of<T: DeserializeOwned>(
         let batch = batch?;
         let held = (batch.num_rows() as u64).saturating_mul(row_bytes);
         memory.take(held.saturating_add(batch.get_array_memory_size() as u64)).map_err(no_memory)?;
+        let batch = without_bytes(&batch).map_err(|e| table_problem(path, &e))?;
         let read = serde_arrow::from_record_batch::<Vec<T>>(&batch);
         rows.extend(read.map_err(|e| table_problem(path, &e))?);
     }
     Ok(rows)
 }
 
-/// A Parquet file's own metadata, without reading its rows.
+/// The metadata of a table of pdl's own, of format version `supported` or lower, without reading
+/// its rows.
 ///
 /// # Errors
-/// [`StoreError`] if it is missing or cut short.
-pub fn read_metadata(path: &Path) -> Result<HashMap<String, String>> {
-    Ok(key_values(&bounded::open_own(path)?))
+/// [`StoreError`] if it is missing or cut short; [`StoreError::NewerFormat`] if a newer pdl wrote
+/// it.
+pub fn read_metadata(path: &Path, supported: u32) -> Result<HashMap<String, String>> {
+    own_key_values(path, &bounded::open_own(path)?, supported)
 }
 
-/// The number of rows of a Parquet file, and its own metadata, without reading its rows.
+/// As [`read_metadata`], with the number of rows before it.
 ///
 /// # Errors
 /// As [`read_metadata`].
-pub fn read_facts(path: &Path) -> Result<(u64, HashMap<String, String>)> {
+pub fn read_facts(path: &Path, supported: u32) -> Result<(u64, HashMap<String, String>)> {
     let table = bounded::open_own(path)?;
-    Ok((table.metadata().file_metadata().num_rows().max(0) as u64, key_values(&table)))
+    let rows = table.metadata().file_metadata().num_rows().max(0) as u64;
+    Ok((rows, own_key_values(path, &table, supported)?))
+}
+
+/// The number of rows of a Parquet file, whoever wrote it.
+///
+/// # Errors
+/// [`StoreError`] if it is missing or cut short.
+pub fn row_count(path: &Path) -> Result<u64> {
+    Ok(bounded::open_own(path)?.metadata().file_metadata().num_rows().max(0) as u64)
 }
 
 /// The names of a Parquet file's columns.
@@ -210,12 +238,43 @@ pub fn read_text(path: &Path, column: &str, memory: &MemoryShare<'_>) -> Result<
         memory.take(held as u64).map_err(no_memory)?;
         let values =
             batch.column_by_name(column).ok_or_else(|| problem(&format!("it has no column {column}")))?;
+        let values = decoded(values).map_err(|e| problem(&format!("the column {column}: {e}")))?;
         for row in 0..values.len() {
-            let text = (!values.is_null(row)).then(|| array_value_to_string(values, row)).transpose();
+            let text = (!values.is_null(row)).then(|| array_value_to_string(&values, row)).transpose();
             texts.push(text.map_err(|e| problem(&e))?.map(|text| text.trim().to_owned()));
         }
     }
     Ok(texts)
+}
+
+/// Checks that no newer pdl wrote the table `path`, before it is replaced. A missing or damaged one
+/// passes.
+///
+/// # Errors
+/// [`StoreError::NewerFormat`] if its version is above `supported`; an error of the machine.
+pub fn refuse_newer(path: &Path, supported: u32) -> Result<()> {
+    format_version::unless_damaged(read_metadata(path, supported))
+}
+
+/// A batch whose columns of bytes are texts.
+fn without_bytes(batch: &RecordBatch) -> std::result::Result<RecordBatch, ArrowError> {
+    let columns = batch.columns().iter().map(decoded).collect::<std::result::Result<Vec<_>, _>>()?;
+    let fields = batch.schema_ref().fields().iter().zip(&columns);
+    let fields: Vec<Field> = fields
+        .map(|(field, column)| field.as_ref().clone().with_data_type(column.data_type().clone()))
+        .collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
+}
+
+/// Bytes as the text that they hold: some programs write text so.
+fn decoded(values: &ArrayRef) -> std::result::Result<ArrayRef, ArrowError> {
+    match values.data_type() {
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
+            let options = CastOptions { safe: false, ..CastOptions::default() };
+            cast_with_options(values, &DataType::LargeUtf8, &options)
+        }
+        _ => Ok(Arc::clone(values)),
+    }
 }
 
 /// Some columns of a Parquet file, a batch of rows at a time.
@@ -247,6 +306,12 @@ pub fn read_arrow(
         all.push(batch);
     }
     Ok((schema, all))
+}
+
+fn own_key_values(path: &Path, table: &Table, supported: u32) -> Result<HashMap<String, String>> {
+    let metadata = key_values(table);
+    format_version::check_text(path, metadata.get(format_version::TABLE_KEY).map(String::as_str), supported)?;
+    Ok(metadata)
 }
 
 fn key_values(table: &Table) -> HashMap<String, String> {
@@ -288,7 +353,7 @@ mod tests {
         let facts = vec![("key".to_owned(), "value".to_owned())];
         let path = folder.path().join("t.parquet");
         write_rows(&path, &schema, &rows, facts.clone()).unwrap();
-        let (read, metadata) = read_rows::<Row>(&path).unwrap();
+        let (read, metadata) = read_rows::<Row>(&path, 1).unwrap();
         assert_eq!(read, rows);
         assert_eq!(metadata["key"], "value");
         assert_eq!(column_names(&path).unwrap(), ["id", "rank", "labels", "score"]);

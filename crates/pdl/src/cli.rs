@@ -18,6 +18,8 @@ use crate::settings::{EVERY_COMMAND, RunParameters, Settings};
 
 /// More are a mistake: to start them alone would take the machine.
 const MOST_THREADS: usize = 1024;
+/// Number of threads in the environment, which counts where `--threads` is 0.
+const THREADS_VARIABLE: &str = "RAYON_NUM_THREADS";
 
 /// Prepares, compares and ranks the cases of a medical image segmentation cohort.
 ///
@@ -141,6 +143,11 @@ pub(crate) fn run(cli: &Cli, matches: &ArgMatches, program: clap::Command) -> Re
     if requirements.threads {
         let threads = settings.run.threads;
         ensure!(threads <= MOST_THREADS, "--threads {threads}: expected {MOST_THREADS} or fewer");
+        let of_environment = std::env::var(THREADS_VARIABLE).ok().and_then(|text| text.parse::<usize>().ok());
+        ensure!(
+            threads > 0 || of_environment.is_none_or(|threads| threads <= MOST_THREADS),
+            "{THREADS_VARIABLE} in the environment: expected {MOST_THREADS} or fewer"
+        );
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
         pool.context("cannot start the threads")?;
     }

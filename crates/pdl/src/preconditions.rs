@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use pdl_cohort::cases::{self, Cases};
 use pdl_cohort::{discover, walk};
 use pdl_console::{ExitStatus, suggest};
-use pdl_curriculum::manifest;
+use pdl_curriculum::{format_versions, manifest};
 use pdl_prepare::{prepared_row, proxies};
 use pdl_similarity::pairs;
 use pdl_store::fault;
@@ -51,14 +51,16 @@ impl<'a> Requirements<'a> {
         Self { out: Some(path), threads: true, ..Self::default() }
     }
 
-    /// Checks the folders.
+    /// Checks the folders, and that no newer pdl wrote a file of `out`.
     ///
     /// # Errors
-    /// An error that names the missing files and the command that writes them.
+    /// An error that names the missing files and the command that writes them, or the newer
+    /// version.
     pub(crate) fn check(&self) -> Result<()> {
         let Some(out) = self.out else { return Ok(()) };
         if let Some(cohort) = self.cohort {
             check_cohort(cohort, out)?;
+            format_versions::check(out)?;
         }
         self.curated.map_or(Ok(()), |made| check_curated(out, made))
     }
@@ -145,10 +147,10 @@ fn or_semicolon(question: String) -> String {
 }
 
 /// Checks that `out` is a curation folder that holds these, in the order in which stages write
-/// them.
+/// them, and that no newer pdl wrote one of its files.
 ///
 /// # Errors
-/// What is missing and which command makes it.
+/// What is missing and which command makes it, or the newer version.
 pub fn check_curated(out: &Path, made: &[Made]) -> Result<()> {
     if !out.exists() {
         bail!(
@@ -163,6 +165,7 @@ pub fn check_curated(out: &Path, made: &[Made]) -> Result<()> {
             out.display()
         );
     }
+    format_versions::check(out)?;
     let Some(Made { what, by, .. }) = made.iter().find(|made| !made.is_in(out)) else { return Ok(()) };
     let shown = out.display();
     if out.join(cases::FILE).is_file() {

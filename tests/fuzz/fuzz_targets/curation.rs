@@ -6,7 +6,7 @@ use std::path::Path;
 use libfuzzer_sys::fuzz_target;
 use pdl_cohort::cases::Cases;
 use pdl_cohort::sources;
-use pdl_curriculum::audit::Audit;
+use pdl_curriculum::audit;
 use pdl_curriculum::manifest::Manifest;
 use pdl_curriculum::validate::{ValidateParameters, validate};
 use pdl_fuzz::kinds::CURATION;
@@ -35,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
         "fingerprint.json" => drop(json::read::<Fingerprint>(&path)),
         "plan.json" => drop(plan::read(out)),
         "failures.json" => drop(failure::read(out)),
-        "audit.json" => drop(json::read::<Audit>(&path)),
+        "audit.json" => drop(audit::read(out)),
         "proxies/00000.arrow" => proxies(out),
         name if name.starts_with("pairs/") => pairs(&path),
         name if name.starts_with("runs/") => {
@@ -67,7 +67,7 @@ fn proxies(out: &Path) {
 
 /// What is read of a part file of pairs; whether they are those of the proxies is decided by keys.
 fn pairs(path: &Path) {
-    let _ = (table::read_metadata(path), table::read_facts(path), table::column_names(path));
+    let _ = (table::read_metadata(path, 1), table::read_facts(path, 1), table::column_names(path));
     let Ok(batches) = table::read_batches(path, &["a", "b", "ssim"]) else { return };
     let _ = batches.map_while(Result::ok).map(|batch| batch.num_rows()).sum::<usize>();
 }

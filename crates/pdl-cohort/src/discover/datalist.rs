@@ -25,7 +25,10 @@ const FOLD: &str = "fold";
 struct Item {
     image: OneOrMany,
     label: Option<String>,
-    patient: Option<String>,
+    /// Text or a number.
+    patient: Option<Value>,
+    /// Text or a number.
+    case_id: Option<Value>,
     #[serde(flatten)]
     others: BTreeMap<String, Value>,
 }
@@ -124,7 +127,9 @@ impl Rows {
             self.channels.insert(path.with_file_name(image), all);
         }
         let split = split.map(str::to_owned);
-        let mut row = Row { image, label: item.label, patient: item.patient, split, ..Row::default() };
+        let text = |value: &Option<Value>| value.as_ref().and_then(plain_text);
+        let (patient, case_id) = (text(&item.patient), text(&item.case_id));
+        let mut row = Row { image, label: item.label, patient, case_id, split, ..Row::default() };
         let value = |column: &str| item.others.get(column).and_then(plain_text).map(|text| shown(&text));
         Row::text_columns().for_each(|column| row.take_text(column, value(column)));
         self.rows.push(row);

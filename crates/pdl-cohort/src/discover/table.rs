@@ -8,7 +8,7 @@ use pdl_dicom::acquisition::KEYWORDS;
 use pdl_store::memory::MemoryShare;
 use pdl_store::printable::from_cell;
 use pdl_store::suggest::nearest;
-use pdl_store::table;
+use pdl_store::{StoreError, fault, table};
 
 use super::description::{no_memory, quoting, read, shown, table_error};
 use super::named_columns::{self, NamedColumns, RowPaths, take_mask_folder};
@@ -99,22 +99,16 @@ pub(super) fn from_parquet(
     memory: &MemoryShare<'_>,
 ) -> Result<Layout, CohortError> {
     let names = table::column_names(path)?;
-    let mut rows: Vec<Row> = match Row::PATHS.iter().any(|column| names.iter().any(|name| name == column)) {
-        true => table::read_columns(path, &Row::PATHS, ROW_BYTES, memory)?,
-        false => {
-            let (count, _) = table::read_facts(path)?;
-            memory.take_each(count, ROW_BYTES).map_err(no_memory(path))?;
-            (0..count).map(|_| Row::default()).collect()
-        }
-    };
+    let has = |column: &str| names.iter().any(|name| name == column);
+    let mut rows = images_of_parquet(path, &has, memory)?;
     let mut carried = vec![Carried::new(); rows.len()];
-    for column in Row::COLUMNS.iter().filter(|column| names.iter().any(|name| name == *column)) {
+    check_label_column(path, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
+    // As a table in CSV would hold them: numbers and dates are texts there.
+    for column in Row::COLUMNS.into_iter().filter(|column| has(column)) {
         for (row, value) in rows.iter_mut().zip(table::read_text(path, column, memory)?) {
-            row.take(column, value.filter(|text| !is_missing(text)));
+            row.take_cell(column, value);
         }
     }
-    check_label_column(path, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
-    let has = |column: &str| names.iter().any(|name| name == column);
     if !has(PATIENT) && has(PATIENT_ID) {
         for (row, value) in rows.iter_mut().zip(table::read_text(path, PATIENT_ID, memory)?) {
             row.patient = value.filter(|text| !is_missing(text));
@@ -140,6 +134,22 @@ pub(super) fn from_parquet(
         }
     }
     from_rows(path, rows, carried, &named)
+}
+
+/// The rows of a Parquet table with their images alone.
+fn images_of_parquet(
+    path: &Path,
+    has: &dyn Fn(&str) -> bool,
+    memory: &MemoryShare<'_>,
+) -> Result<Vec<Row>, CohortError> {
+    if has(Row::IMAGE) || !Row::COLUMNS.iter().any(|column| has(column)) {
+        let all: Vec<&str> = [Row::IMAGE].into_iter().chain(Row::COLUMNS).collect();
+        let columns = if has(Row::IMAGE) { &all[..1] } else { &all };
+        return Ok(table::read_columns::<Row>(path, columns, ROW_BYTES, memory)?);
+    }
+    let rows = table::row_count(path)?;
+    memory.take_each(rows, ROW_BYTES).map_err(no_memory(path))?;
+    Ok((0..rows).map(|_| Row::default()).collect())
 }
 
 /// What separates the fields of a table, a comma first, and its text after a line that states it.
@@ -221,6 +231,19 @@ fn whole_patients(rows: &mut [Row]) {
     }
 }
 
+/// Refuses a folder around the one of the table (`home`) as an image or a label map, such as `/`:
+/// all that lies beside the cohort would be walked through.
+fn check_surroundings(path: &Path, home: Option<&Path>) -> Result<(), String> {
+    let real =
+        if fault::is_dir(path).unwrap_or(false) { fault::canonical(path).ok().flatten() } else { None };
+    match real.zip(home) {
+        Some((real, home)) if real != home && home.starts_with(&real) => {
+            Err(format!("expected the folder of one image, found one around the table: {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// `carried` holds the further values of every row, `named` the columns that may name channels or
 /// structures, in the table's order.
 pub(super) fn from_rows(
@@ -230,6 +253,8 @@ pub(super) fn from_rows(
     named: &[String],
 ) -> Result<Layout, CohortError> {
     let folder = table.parent().unwrap_or(Path::new("."));
+    let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let home = fault::canonical(here).map_err(StoreError::io("find the folder", folder))?;
     whole_patients(&mut rows);
     for row in &mut rows {
         let paths = row.image.iter_mut().chain(&mut row.label).chain(row.named.values_mut());
@@ -243,6 +268,9 @@ pub(super) fn from_rows(
     for (number, (row, carried)) in rows.into_iter().zip(carried).enumerate() {
         let in_row = |error: String| quoting(table, &format!("row {}", number + 1), format!(": {error}"));
         let RowPaths { image, label, channels, structures } = columns.paths(&row).map_err(in_row)?;
+        for path in image.iter().chain(&label).chain(channels.values()).chain(structures.values()) {
+            check_surroundings(&folder.join(path), home.as_deref()).map_err(in_row)?;
+        }
         if image.is_none() && label.is_none() {
             return Err(table_error(table, &format!("row {} has neither image nor label", number + 1)));
         }

@@ -43,15 +43,16 @@ pub(super) struct Row {
 }
 
 impl Row {
-    pub const COLUMNS: [&str; 8] =
-        ["image", "label", "patient", "modality", "split", "case_id", "stack_spacing", "stack_axes"];
+    pub const IMAGE: &str = "image";
 
-    /// Columns that are text in any table; a Parquet file may have others of any type.
-    pub const PATHS: [&str; 2] = ["image", "label"];
+    /// Columns of one value each, besides the image.
+    pub const COLUMNS: [&str; 7] =
+        ["label", "patient", "modality", "split", "case_id", "stack_spacing", "stack_axes"];
 
-    /// Takes a value of one of [`Row::COLUMNS`] but [`Row::PATHS`].
-    pub fn take(&mut self, column: &str, value: Option<String>) {
-        let field = match column {
+    /// Takes the text of one of [`Row::COLUMNS`].
+    pub fn take_cell(&mut self, column: &str, value: Option<String>) {
+        let cell = match column {
+            "label" => &mut self.label,
             "patient" => &mut self.patient,
             "modality" => &mut self.modality,
             "split" => &mut self.split,
@@ -60,7 +61,7 @@ impl Row {
             "stack_axes" => &mut self.stack_axes,
             _ => return,
         };
-        *field = value;
+        *cell = value.filter(|text| !is_missing(text));
     }
 
     /// Columns that are read as text, whatever their type, where the table has them.

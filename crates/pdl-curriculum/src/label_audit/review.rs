@@ -41,7 +41,8 @@ impl Reviews {
     /// Reads the list of a curation folder; there is no decision where it is absent.
     ///
     /// # Errors
-    /// [`CurriculumError::Reviews`] when it cannot be read, or says neither yes nor no.
+    /// [`CurriculumError::Reviews`] when it cannot be read, says neither yes nor no, or decides
+    /// without the hash of the label file.
     pub(super) fn read(out: &Path) -> Result<Self, CurriculumError> {
         let path = out.join(FILE);
         let problem = |problem: String| CurriculumError::Reviews { path: path.clone(), problem };
@@ -69,6 +70,14 @@ impl Reviews {
                     )));
                 }
             };
+            // Without it the decision would hold for whatever the file has become since.
+            if row.label_blake3.is_empty() {
+                return Err(problem(format!(
+                    "label {} of case {case}: its label_blake3 is empty, so it is unknown which label file was judged: \
+                     copy it from cases.parquet",
+                    row.label
+                )));
+            }
             decided.insert((case.to_string(), row.label), (decision, row.label_blake3));
         }
         Ok(Self(decided))
@@ -77,7 +86,7 @@ impl Reviews {
     /// What was decided about a label, unless its file has changed since.
     pub(super) fn of(&self, case: &str, label: u16, label_blake3: &str) -> Option<LabelDecision> {
         let (decision, judged) = self.0.get(&(case.to_owned(), label))?;
-        (judged.is_empty() || judged == label_blake3).then_some(*decision)
+        (judged == label_blake3).then_some(*decision)
     }
 }
 
@@ -125,12 +134,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(Reviews::read(folder.path()).unwrap(), Reviews::default());
         let path = folder.path().join(FILE);
-        std::fs::write(&path, "case_id,label,right,label_blake3\na,1,yes,x\na,2,No,\nb,1,,x\n").unwrap();
+        std::fs::write(&path, "case_id,label,right,label_blake3\na,1,yes,x\na,2,No,y\nb,1,,x\n").unwrap();
         let reviews = Reviews::read(folder.path()).unwrap();
         assert_eq!(reviews.of("a", 1, "x"), Some(LabelDecision::Right));
         assert_eq!(reviews.of("a", 1, "y"), None);
         assert_eq!(reviews.of("a", 2, "y"), Some(LabelDecision::Wrong));
         assert_eq!(reviews.of("b", 1, "x"), None);
+        for text in ["case_id,label,right\na,1,yes\n", "case_id,label,right,label_blake3\na,1,yes,\n"] {
+            std::fs::write(&path, text).unwrap();
+            let error = Reviews::read(folder.path()).unwrap_err().to_string();
+            assert!(error.contains("label 1 of case a: its label_blake3 is empty"), "{error}");
+        }
         std::fs::write(&path, "case_id,label,right\na,1,maybe\n").unwrap();
         let error = Reviews::read(folder.path()).unwrap_err().to_string();
         assert!(error.contains("label 1 of case a") && error.contains("'maybe'"), "{error}");

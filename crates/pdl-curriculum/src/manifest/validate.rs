@@ -183,7 +183,7 @@ fn read_rows(
             }
         }
     }
-    let rows = match table::read_rows::<ManifestRow>(&path) {
+    let rows = match table::read_rows::<ManifestRow>(&path, SCHEMA_VERSION) {
         Ok((rows, _)) => rows,
         Err(error) if fault::machine_error(&error).is_some() => return Err(error.into()),
         Err(error) => {
@@ -193,7 +193,8 @@ fn read_rows(
     };
     let lines = folder.join(LINES_FILE);
     if is_file(&lines)? {
-        let text = regular_file::read(&lines).map_err(StoreError::io("read the file", &lines))?;
+        let text =
+            fault::retried(|| regular_file::read(&lines)).map_err(StoreError::io("read the file", &lines))?;
         let read = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let read: Result<Vec<ManifestRow>, _> = read.map(serde_json::from_slice).collect();
         if read.ok().as_ref() != Some(&rows) {
@@ -265,6 +266,10 @@ fn check_curriculum(rows: &[ManifestRow], info: &ManifestInfo, differences: &mut
     if all != ranks.len() {
         let message = format!("the last stage has {all} active cases, but {} cases have a rank", ranks.len());
         differences.push(ManifestDifference::new("stage", message));
+    }
+    if let Some(value) = info.label_twice() {
+        let message = format!("two labels of {INFO_FILE} have the value {value}");
+        differences.push(ManifestDifference::new("label", message));
     }
     let labels: BTreeSet<u16> = info.labels.iter().map(|label| label.value).collect();
     for row in rows {

@@ -68,11 +68,13 @@ pub fn read_summary(path: &Path, metric: &str) -> Result<Vec<CaseResult>, Exchan
     let cases = if value.get("metric_per_case").is_some() {
         let summary: Summary = serde_json::from_value(value)
             .map_err(|error| invalid(format!("metric_per_case cannot be read ({error})")))?;
-        summary.metric_per_case.into_iter().map(|case| of_case(case, metric)).collect::<Vec<_>>()
+        let cases = summary.metric_per_case.into_iter().map(|case| of_case(case, metric));
+        cases.collect::<Result<Vec<_>, _>>().map_err(invalid)?
     } else if value.get("results").is_some() {
         let summary: EarlierSummary = serde_json::from_value(value)
             .map_err(|error| invalid(format!("results.all cannot be read ({error})")))?;
-        summary.results.all.iter().map(|case| of_earlier(case, metric)).collect()
+        let cases = summary.results.all.iter().map(|case| of_earlier(case, metric));
+        cases.collect::<Result<Vec<_>, _>>().map_err(invalid)?
     } else {
         return Err(invalid(
             "expected metric_per_case (nnU-Net v2) or results (v1), found neither".to_owned(),
@@ -84,19 +86,49 @@ pub fn read_summary(path: &Path, metric: &str) -> Result<Vec<CaseResult>, Exchan
     }
 }
 
-fn of_case(case: SummaryCase, metric: &str) -> CaseResult {
-    let labels = case.metrics.into_iter();
-    let labels = labels.filter_map(|(label, of)| Some((label, of.get(metric)?.as_f64()?)));
+fn of_case(case: SummaryCase, metric: &str) -> Result<CaseResult, String> {
     let file = case.reference_file.filter(|file| !file.is_empty()).unwrap_or(case.prediction_file);
-    CaseResult { name: name(&file), labels: labels.collect() }
+    let name = name(&file);
+    let labels = case.metrics.iter().map(|(label, of)| (label.as_str(), of));
+    Ok(CaseResult { labels: values(&name, labels, metric)?, name })
 }
 
-fn of_earlier(case: &BTreeMap<String, Value>, metric: &str) -> CaseResult {
+fn of_earlier(case: &BTreeMap<String, Value>, metric: &str) -> Result<CaseResult, String> {
     let file = |key: &str| case.get(key).and_then(Value::as_str).map(name);
     let name = file("reference").or_else(|| file("test")).unwrap_or_default();
-    let labels = case.iter().filter(|(label, _)| *label != "0");
-    let labels = labels.filter_map(|(label, of)| Some((label.clone(), of.get(metric)?.as_f64()?)));
-    CaseResult { labels: labels.collect(), name }
+    let of_labels: Vec<(&str, BTreeMap<String, Value>)> = case
+        .iter()
+        .filter(|(label, _)| *label != "0")
+        .filter_map(|(label, of)| Some((label.as_str(), of.as_object()?.clone().into_iter().collect())))
+        .collect();
+    Ok(CaseResult { labels: values(&name, of_labels.iter().map(|(label, of)| (*label, of)), metric)?, name })
+}
+
+/// The metric of each label that has a value.
+fn values<'a>(
+    case: &str,
+    labels: impl Iterator<Item = (&'a str, &'a BTreeMap<String, Value>)>,
+    metric: &str,
+) -> Result<BTreeMap<String, f64>, String> {
+    let mut values = BTreeMap::new();
+    for (label, of) in labels {
+        let value = match of.get(metric) {
+            None | Some(Value::Null) => continue,
+            Some(value) => value,
+        };
+        let number = value.as_f64().filter(|number| !is_share(metric) || (0.0..=1.0).contains(number));
+        let number = number.ok_or_else(|| {
+            let expected = if is_share(metric) { "a number from 0 to 1" } else { "a number" };
+            format!("case {case}, label {label}, {metric}: expected {expected}, found {value}")
+        })?;
+        values.insert(label.to_owned(), number);
+    }
+    Ok(values)
+}
+
+/// Whether a metric of nnU-Net is a share, and so lies from 0 to 1.
+fn is_share(metric: &str) -> bool {
+    ["dice", "iou", "jaccard", "precision", "recall", "accuracy"].contains(&metric.to_lowercase().as_str())
 }
 
 /// The name of a file without its folder, of Windows or others, and without its ending.
@@ -156,5 +188,23 @@ mod tests {
         let text =
             r#"{"metric_per_case": [{"metrics": {"1": {"Dice": 0.5}}, "prediction_file": "a.nii.gz"}]}"#;
         assert!(read(text, "HD95").unwrap_err().contains("no case has the metric HD95"));
+    }
+
+    #[test]
+    fn a_share_lies_between_0_and_1_and_a_metric_is_a_number() {
+        for value in ["1e300", "-0.5", "1.0000001", "\"0.5\"", "true", "[0.5]"] {
+            let second = format!(
+                r#"{{"metric_per_case": [{{"metrics": {{"1": {{"Dice": {value}}}}}, "prediction_file": "a.nii.gz"}}]}}"#
+            );
+            let first =
+                format!(r#"{{"results": {{"all": [{{"1": {{"Dice": {value}}}, "test": "a.nii.gz"}}]}}}}"#);
+            for text in [second, first] {
+                let told = read(&text, "Dice").unwrap_err();
+                assert!(told.contains("case a, label 1, Dice: expected a number from 0 to 1"), "{told}");
+            }
+        }
+        let counts =
+            r#"{"metric_per_case": [{"metrics": {"1": {"TP": 1e9}}, "prediction_file": "a.nii.gz"}]}"#;
+        assert_eq!(read(counts, "TP").unwrap()[0].mean(), Some(1e9));
     }
 }

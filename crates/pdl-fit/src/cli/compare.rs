@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use pdl_console::{ExitStatus, note, say};
+use pdl_curriculum::format_versions;
 use pdl_store::lock::FolderLock;
 use pdl_store::safe_path::SafePath;
 
@@ -52,6 +53,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<ExitStatus> {
     let Args { out, protocol, tuned, seeds, arm: arms, trust_files, memory, json } = args;
+    format_versions::check(&out)?;
     let folder = SafePath::new(&out, COMPARISON_FOLDER)?.folder()?;
     let mut watch = show_runs;
     let mut runs = Runs::new(&out, COMPARISON_FOLDER, Subset::All, trust_files, &mut watch).within(memory);

@@ -26,6 +26,12 @@ fn hint(error: &FitError) -> Option<&'static str> {
         FitError::Occupied { record: Record::Checkpoint, difference: Difference::Extension, .. } => {
             Some("finish the interrupted extension with the --extend that started it")
         }
+        FitError::OtherFormat { found, supported, .. }
+        | FitError::Occupied { difference: Difference::Format { found, supported }, .. }
+            if found > supported =>
+        {
+            Some("install the version of pdl that wrote it")
+        }
         FitError::OtherNetwork { .. } => Some(
             "train with the network of the weights: --dims, --width, --depth, --norm, --residual, --patch",
         ),

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use pdl_cohort::attributes::Split;
 use pdl_cohort::parameters::IndexParameters;
 use pdl_console::{Display, ExitStatus, MOST_LISTED, counted, note, say, shorten};
+use pdl_curriculum::format_versions;
 use pdl_curriculum::manifest::{self, Manifest};
 use pdl_metrics::{SurfaceMeasure, SurfaceOptions};
 use pdl_store::journal::HashCheck;
@@ -101,6 +102,7 @@ fn of_split(args: &Args, ensemble: &Ensemble, options: &EvaluationOptions) -> Re
     let run = &args.run[0];
     let out = curation_folder(run)?;
     let out = out.with_context(|| format!("the run is not in a curation folder: {}", run.display()))?;
+    format_versions::check(&out)?;
     let split = match args.split {
         EvaluatedSplit::Val => Split::Val,
         EvaluatedSplit::Test => Split::Test,

@@ -7,6 +7,7 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 use pdl_cohort::attributes::Split;
 use pdl_console::{Display, ExitStatus, note, say};
+use pdl_curriculum::format_versions;
 use pdl_metrics::SurfaceOptions;
 use pdl_report::ReportParameters;
 use pdl_store::progress::Silent;
@@ -99,6 +100,7 @@ pub(crate) fn run(args: Args, matches: &ArgMatches) -> Result<ExitStatus> {
         folds,
         settings,
     } = args;
+    format_versions::check(&out)?;
     let matches = matches.subcommand_matches("train");
     let given = |setting: &str| {
         matches.is_some_and(|matches| matches.value_source(setting) == Some(ValueSource::CommandLine))

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use pdl_console::{ExitStatus, say};
+use pdl_curriculum::format_versions;
 
 use crate::cli::display::{show_runs, trials_table};
 use crate::experiment::tuning::{Search, TuneRequest, files as tuning_files, tune};
@@ -38,6 +39,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<ExitStatus> {
     let Args { out, force, trust_files, memory, json, search, settings } = args;
+    format_versions::check(&out)?;
     let request = TuneRequest { out, search, settings, force, trust_files, memory };
     let (tuning, trials) = tune(&request, &mut show_runs)?;
     if json {

@@ -25,6 +25,8 @@ use crate::train::training::{Event, Outcome, TrainRequest, train};
 
 /// Name of the table in the curation folder.
 pub const FILE: &str = "out_of_fold.parquet";
+/// Version of the table's format.
+const SCHEMA_VERSION: u32 = 1;
 /// Column of `results.parquet` with the mean out-of-fold Dice of each case.
 pub const RESULTS_COLUMN: &str = "out_of_fold_dice";
 
@@ -91,6 +93,7 @@ pub fn cross_validate(
     request: &TrainRequest,
     watch: &mut dyn FnMut(&FoldEvent<'_>),
 ) -> Result<CrossValidation> {
+    table::refuse_newer(&request.out.join(FILE), SCHEMA_VERSION)?;
     let folds = folds_of(&request.out)?;
     if let Some(init) = &request.init {
         check_unseen(init, &request.out, &folds)?;
@@ -181,7 +184,8 @@ fn folds_of(out: &Path) -> Result<Vec<PathBuf>> {
 fn write(out: &Path, run: &str, rows: &[(u32, EvaluationRow)]) -> Result<PathBuf> {
     let file = out.join(FILE);
     let is_there = fault::is_file(&file).map_err(StoreError::io("look at the file", &file))?;
-    let mut all: Vec<OutOfFoldRow> = if is_there { table::read_rows(&file)?.0 } else { Vec::new() };
+    let mut all: Vec<OutOfFoldRow> =
+        if is_there { table::read_rows(&file, SCHEMA_VERSION)?.0 } else { Vec::new() };
     all.retain(|row| row.run != run);
     all.extend(rows.iter().map(|(fold, row)| OutOfFoldRow {
         run: run.to_owned(),
@@ -189,7 +193,7 @@ fn write(out: &Path, run: &str, rows: &[(u32, EvaluationRow)]) -> Result<PathBuf
         score: row.score.clone(),
     }));
     all.sort_by(|a, b| a.place().cmp(&b.place()));
-    table::write_rows(&file, &schema(), &all, Vec::new())?;
+    table::write_rows(&file, &schema(), &all, table::versioned(SCHEMA_VERSION))?;
     let mut by_case: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for (_, row) in rows {
         by_case.entry(&row.score.case_id).or_default().extend(row.score.dice);

@@ -9,6 +9,7 @@ use pdl_cohort::regions::LabelRegion;
 use pdl_curriculum::manifest::Label;
 use pdl_metrics::{ChannelUnion, MeasuredStructure};
 use pdl_prepare::plan::Plan;
+use pdl_report::run_history::RUN_VERSION;
 use pdl_store::{StoreError, json, regular_file};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,7 @@ pub const FILES: [(&str, &str); 3] = [
 ];
 /// Version of the file format.
 pub const SCHEMA_VERSION: u32 = 5;
+const _: () = assert!(SCHEMA_VERSION == RUN_VERSION, "the report reads the records of runs, too");
 
 /// Name of the one image of a case in records of earlier versions.
 pub const ONE_INPUT: &str = "image";

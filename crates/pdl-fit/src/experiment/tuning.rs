@@ -26,7 +26,7 @@ pub use search::{Candidate, OWN, Search, Sides};
 
 use crate::data::dataset::Dataset;
 use crate::data::subset::Subset;
-use crate::error::{Difference, FitError, Record, Result};
+use crate::error::{self, Difference, FitError, Record, Result};
 use crate::experiment::run_record::{Programs, Reference};
 use crate::experiment::runner::{RunEvent, Runs};
 use crate::plan::run_plan::Speed;
@@ -39,6 +39,8 @@ pub const FOLDER: &str = "tuning";
 pub const FILE: &str = "tuning.json";
 /// Name of the table of trials in it.
 pub const TRIALS_FILE: &str = "trials.parquet";
+/// Version of the format of the trials' table.
+const TRIALS_VERSION: u32 = 1;
 
 /// The files that a tuning writes for the curation folder `out`: its result, and its trials.
 pub fn files(out: &Path) -> [PathBuf; 2] {
@@ -249,7 +251,7 @@ fn existing(request: &TuneRequest, settings: &Settings, folder: &Path) -> Result
 }
 
 fn read(path: &Path) -> Result<Tuning> {
-    json::read(path).map_err(|_| FitError::UnreadableRecord { record: Record::Tuning, path: path.to_owned() })
+    json::read_versioned(path, SCHEMA_VERSION).map_err(|error| error::record(Record::Tuning, error, path))
 }
 
 /// Draws the candidates and times their steps and evaluations; the result is saved before the first
@@ -325,7 +327,7 @@ impl Trials<'_> {
     fn all(&mut self) -> Result<Winner> {
         if regular_file::is_there(&self.table)? {
             // Trials of an interrupted tuning, in the same order.
-            self.rows = table::read_rows(&self.table)?.0;
+            self.rows = table::read_rows(&self.table, TRIALS_VERSION)?.0;
         }
         let made = std::mem::take(&mut self.rows);
         let mut going: Vec<usize> = (0..self.tuning.candidates.len()).collect();
@@ -340,13 +342,13 @@ impl Trials<'_> {
                 };
                 self.rows.push(row);
                 if before.is_none() {
-                    table::write_rows(&self.table, &schema(), &self.rows, Vec::new())?;
+                    table::write_rows(&self.table, &schema(), &self.rows, table::versioned(TRIALS_VERSION))?;
                 }
             }
             let next = self.tuning.rungs.get(number + 1).map_or(1, |rung| rung.candidates);
             going = self.best(number, next);
         }
-        table::write_rows(&self.table, &schema(), &self.rows, Vec::new())?;
+        table::write_rows(&self.table, &schema(), &self.rows, table::versioned(TRIALS_VERSION))?;
         let won = self.rows.iter().rev().find(|row| going.first() == Some(&(row.candidate as usize - 1)));
         won.and_then(|row| {
             let number = row.candidate as usize;

@@ -21,7 +21,7 @@ use pdl_metrics::dice::{self, CohortDice};
 /// File of the decision in a run's folder.
 pub const FILE: &str = "postprocessing.json";
 /// Version of the file format.
-const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 1;
 
 /// Labels whose smaller components are removed, as requested.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -178,9 +178,8 @@ impl Postprocessing {
         if !fault::is_file(&path).map_err(StoreError::io("look at the file", &path))? {
             return Ok(None);
         }
-        let decision: Self = json::read(&path)?;
-        let of_these = decision.schema_version <= SCHEMA_VERSION
-            && decision.weights_blake3.iter().any(|weights| weights == weights_blake3);
+        let decision: Self = json::read_versioned(&path, SCHEMA_VERSION)?;
+        let of_these = decision.weights_blake3.iter().any(|weights| weights == weights_blake3);
         Ok(of_these.then_some(decision))
     }
 

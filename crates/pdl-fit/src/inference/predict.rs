@@ -12,7 +12,7 @@ use pdl_store::journal::{HashCheck, Journal, Stamp};
 use pdl_store::lock::FolderLock;
 use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare};
 use pdl_store::safe_path::SafePath;
-use pdl_store::{StoreError, atomic, fault};
+use pdl_store::{StoreError, atomic, fault, table};
 use pdl_volume::{Grid, Volume};
 use serde::{Deserialize, Serialize};
 
@@ -118,6 +118,7 @@ pub fn predict(
     std::fs::create_dir_all(out).map_err(StoreError::io("make the folder", out))?;
     let _lock = FolderLock::take(out)?;
     atomic::sweep(&SafePath::root(out))?;
+    table::refuse_newer(&out.join(prediction_table::FILE), prediction_table::SCHEMA_VERSION)?;
     let journal = Journal::<Noted>::open(out, "predict", HashCheck::Stamps)?;
     let job = Job { ensemble, out, options, limit, journal };
     let mut done = Vec::with_capacity(inputs.len());

@@ -13,6 +13,8 @@ use crate::error::Result;
 
 /// Name of the table in the folder of the label maps.
 pub const FILE: &str = "predictions.parquet";
+/// Version of the table's format.
+pub(crate) const SCHEMA_VERSION: u32 = 1;
 
 /// One image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -58,17 +60,18 @@ pub(crate) fn write(out: &Path, mut rows: Vec<PredictionRow>) -> Result<()> {
     earlier.retain(|row| is_new(row) && is_there(row));
     rows.extend(earlier);
     rows.sort_by(|a, b| a.name.cmp(&b.name));
-    table::write_rows(&file, &schema(), &rows, Vec::new())?;
+    table::write_rows(&file, &schema(), &rows, table::versioned(SCHEMA_VERSION))?;
     Ok(())
 }
 
-/// The rows of an earlier table; empty if it is damaged or of another version.
+/// The rows of an earlier table; empty if it is damaged.
 fn read_earlier(file: &Path) -> Result<Vec<PredictionRow>> {
     if !fault::is_file(file).map_err(StoreError::io("look at the file", file))? {
         return Ok(Vec::new());
     }
-    match table::read_rows(file) {
+    match table::read_rows(file, SCHEMA_VERSION) {
         Ok((rows, _)) => Ok(rows),
+        Err(error @ StoreError::NewerFormat { .. }) => Err(error.into()),
         Err(error) if fault::machine_error(&error).is_some() => Err(error.into()),
         Err(_) => Ok(Vec::new()),
     }

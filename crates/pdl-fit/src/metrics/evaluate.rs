@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use pdl_cohort::attributes::Split;
 use pdl_io::nifti;
 use pdl_metrics::scores::{
-    EvaluationRow, EvaluationSummary, ScoredCase, SurfaceOptions, facts, schema, summary,
+    EvaluationRow, EvaluationSummary, SCHEMA_VERSION, ScoredCase, SurfaceOptions, facts, schema, summary,
 };
 use pdl_metrics::surface::VoxelGrid;
+use pdl_store::json;
 use pdl_store::safe_path::SafePath;
 use pdl_store::table::{self, Metadata};
 use pdl_volume::Grid;
@@ -18,7 +19,7 @@ use crate::data::dataset::{Dataset, EvalCase};
 use crate::error::{FitError, Record, Result};
 use crate::inference::ensemble::Ensemble;
 use crate::inference::model::Model;
-use crate::inference::postprocessing::{ComponentFilter, ComponentTrials, Postprocessing};
+use crate::inference::postprocessing::{self, ComponentFilter, ComponentTrials, Postprocessing};
 
 /// Result of an evaluation.
 #[derive(Debug)]
@@ -137,13 +138,15 @@ impl Scorer<'_> {
         if cases.is_empty() {
             return Err(FitError::NoData { split, path: out.to_owned() });
         }
+        let file = run.join(file_name(split));
+        table::refuse_newer(&file, SCHEMA_VERSION)?;
+        json::refuse_newer(&run.join(postprocessing::FILE), postprocessing::SCHEMA_VERSION)?;
         let predictions = SafePath::new(run, Path::new("predictions").join(split.to_string()))?.create()?;
         let (mut rows, mut components) = (Vec::new(), ComponentTrials::default());
         for case in &cases {
             rows.extend(self.of_case(case, &predictions, &mut components)?);
             watch(&case.case.case_id);
         }
-        let file = run.join(file_name(split));
         let mut metadata = facts(self.options.surfaces);
         metadata.append(&mut further);
         table::write_rows(&file, &schema(), &rows, metadata)?;

@@ -13,7 +13,7 @@ use pdl_cohort::same_patient::SamePatient;
 use pdl_console::{MOST_LISTED, shorten};
 use pdl_curriculum::manifest::Label;
 use pdl_findings::{Code, Finding};
-use pdl_metrics::scores::{facts, schema, summary};
+use pdl_metrics::scores::{SCHEMA_VERSION, facts, schema, summary};
 use pdl_prepare::prepare_image::prepare_images;
 use pdl_prepare::resample::checked_shape_at;
 use pdl_store::memory::MemoryShare;
@@ -88,6 +88,8 @@ pub fn evaluate_cohort(
         let problem = "must consist of letters, digits, '-' and '_', and be no split (train, val, test)";
         return Err(FitError::option("name", problem));
     }
+    let file = folder.join(format!("evaluation-{name}.parquet"));
+    table::refuse_newer(&file, SCHEMA_VERSION)?;
     let indexed = SafePath::new(folder, Path::new(COHORTS_FOLDER).join(name))?.create()?;
     let mut parameters = later(&request.parameters);
     let table = nnunet_test_set(cohort, &indexed, &mut parameters)?;
@@ -118,7 +120,6 @@ pub fn evaluate_cohort(
     if rows.is_empty() {
         return Err(FitError::NoLabelledCase { rejected: rejected.len(), path: request.cohort.to_owned() });
     }
-    let file = folder.join(format!("evaluation-{name}.parquet"));
     let mut metadata = facts(options.surfaces);
     metadata.extend(prediction_facts(ensemble, options));
     table::write_rows(&file, &schema(), &rows, metadata)?;

@@ -11,6 +11,8 @@ use crate::error::Result;
 
 /// Name of the table in a run's folder.
 pub const FILE: &str = "history.parquet";
+/// Version of the table's format.
+const SCHEMA_VERSION: u32 = 1;
 
 /// One evaluation on the validation set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,7 +59,7 @@ pub fn schema() -> Schema {
 /// # Errors
 /// [`crate::FitError::Store`] if the file cannot be written.
 pub fn write(run: &Path, rows: &[HistoryRow]) -> Result<()> {
-    table::write_rows(&run.join(FILE), &schema(), rows, Vec::new())?;
+    table::write_rows(&run.join(FILE), &schema(), rows, table::versioned(SCHEMA_VERSION))?;
     Ok(())
 }
 
@@ -66,7 +68,7 @@ pub fn write(run: &Path, rows: &[HistoryRow]) -> Result<()> {
 /// # Errors
 /// [`crate::FitError::Store`] if the file is missing or has other columns.
 pub fn read(run: &Path) -> Result<Vec<HistoryRow>> {
-    Ok(table::read_rows(&run.join(FILE))?.0)
+    Ok(table::read_rows(&run.join(FILE), SCHEMA_VERSION)?.0)
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ use crate::parameters::CompareParameters;
 
 /// Name of the pairs' folder inside a curation folder.
 pub const FOLDER: &str = "pairs";
+/// Version of the files' format, which states none: a later one does, in the metadata.
+pub const SCHEMA_VERSION: u32 = 1;
 
 /// Rows of a Parquet row group.
 const ROWS_PER_GROUP: usize = 65_536;
@@ -164,7 +166,8 @@ fn encodings(properties: WriterPropertiesBuilder, metrics: &[&str]) -> WriterPro
 /// Whether the part file of a tile is complete and made from these proxies with these parameters.
 ///
 /// # Errors
-/// Errors of the machine that prevent the file from being read.
+/// Errors of the machine that prevent the file from being read; [`StoreError::NewerFormat`] if a
+/// newer pdl wrote it.
 pub(crate) fn is_valid(
     out: &Path,
     proxies: &Proxies,
@@ -172,8 +175,9 @@ pub(crate) fn is_valid(
     parameters: &CompareParameters,
     own: &[&str],
 ) -> Result<bool, StoreError> {
-    let (rows, metadata) = match table::read_facts(&path(out, tile)) {
+    let (rows, metadata) = match table::read_facts(&path(out, tile), SCHEMA_VERSION) {
         Ok(facts) => facts,
+        Err(error @ StoreError::NewerFormat { .. }) => return Err(error),
         Err(error) if fault::machine_error(&error).is_some() => return Err(error),
         Err(_) => return Ok(false),
     };
@@ -194,13 +198,15 @@ impl Pairs {
     /// Opens `OUT/pairs` and checks that every tile is complete and belongs to these proxies.
     ///
     /// # Errors
-    /// [`SimilarityError::Stale`] when pairs are missing or belong to other proxies.
+    /// [`SimilarityError::Stale`] when pairs are missing or belong to other proxies;
+    /// [`StoreError::NewerFormat`] if a newer pdl wrote them.
     pub fn open(out: &Path, proxies: &Proxies) -> Result<Self, SimilarityError> {
         let folder = out.join(FOLDER);
         let stale =
             |problem: &str| SimilarityError::Stale { path: folder.clone(), problem: problem.to_owned() };
         let first = path(out, Tile { row: 0, col: 0 });
-        let metadata = match table::read_metadata(&first) {
+        let metadata = match table::read_metadata(&first, SCHEMA_VERSION) {
+            Err(error @ StoreError::NewerFormat { .. }) => return Err(error.into()),
             Err(error) if fault::machine_error(&error).is_some() => return Err(error.into()),
             read => read.map_err(|_| stale("there are no pairs"))?,
         };
@@ -294,7 +300,7 @@ impl Pairs {
     pub fn hash(&self) -> Result<String, StoreError> {
         let mut keys = pdl_store::hash::Key::new("pairs 1");
         for (_, path) in &self.parts {
-            let metadata = table::read_metadata(path)?;
+            let metadata = table::read_metadata(path, SCHEMA_VERSION)?;
             keys = keys.part("part", &metadata.get("pdl.key"));
         }
         Ok(keys.finish())

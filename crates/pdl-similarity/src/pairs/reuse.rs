@@ -124,7 +124,7 @@ impl ReusablePairs {
 
 impl PartFile {
     fn read(path: &Path) -> Option<Self> {
-        let metadata = table::read_metadata(path).ok()?;
+        let metadata = table::read_metadata(path, pair_table::SCHEMA_VERSION).ok()?;
         let parameters: CompareParameters = serde_json::from_str(metadata.get("pdl.parameters")?).ok()?;
         let origin: TileOrigin = serde_json::from_str(metadata.get("pdl.origin")?).ok()?;
         let stem = path.file_stem()?.to_str()?;

@@ -16,7 +16,7 @@ pub const K2: f64 = 0.03;
 pub struct Kernel {
     /// The window of SSIM and UQI.
     pub window: SsimWindow,
-    /// Voxels along z, y, x.
+    /// Voxels along z, y, x; those of a plane across another axis as of one across z.
     pub shape: [usize; 3],
     pub(crate) isa: Isa,
     /// Only windows at multiples of `stride` along each axis count.
@@ -42,22 +42,35 @@ pub struct Kernel {
     pub(crate) range: f64,
 }
 
+/// The shape (z, y, x) of a plane across y or x as one across z, which has the same voxels in the
+/// same order; any other shape as it is.
+fn along_z(shape: [usize; 3]) -> [usize; 3] {
+    match shape {
+        [1, _, _] => shape,
+        [z, 1, x] => [1, z, x],
+        [z, y, 1] => [1, z, y],
+        _ => shape,
+    }
+}
+
 impl Kernel {
-    /// For arrays of `shape` (z, y, x) with data range `range`. A single plane (z = 1) takes the
-    /// two-dimensional window.
+    /// For arrays of `shape` (z, y, x) with data range `range`. A single plane, one voxel thick
+    /// along any axis, takes the two-dimensional window.
     ///
     /// # Errors
     /// [`SimilarityError::WindowTooLarge`] when a side is shorter than the window;
     /// [`SimilarityError::InvalidOption`] when this machine does not support the instruction set.
     pub fn new(window: SsimWindow, shape: [usize; 3], range: f64, isa: Isa) -> Result<Self, SimilarityError> {
+        let given = shape;
+        let shape = along_z(given);
         let weights = window.weights();
         let mut half_weights = [0.0; 6];
         half_weights.iter_mut().zip(&weights[weights.len() / 2..]).for_each(|(half, w)| *half = *w as f32);
-        let along_z = if shape[0] == 1 { vec![1.0] } else { weights.clone() };
-        let weights = [along_z, weights.clone(), weights];
+        let through = if shape[0] == 1 { vec![1.0] } else { weights.clone() };
+        let weights = [through, weights.clone(), weights];
         let sides = [0, 1, 2].map(|axis| weights[axis].len());
         if (0..3).any(|axis| shape[axis] < sides[axis]) {
-            return Err(SimilarityError::WindowTooLarge { window, side: window.side(), shape });
+            return Err(SimilarityError::WindowTooLarge { window, side: window.side(), shape: given });
         }
         let voxels = sides.iter().product();
         let mass = if window == SsimWindow::Uniform { voxels as f64 } else { 1.0 };

@@ -51,6 +51,18 @@ fn by_definition(window: SsimWindow, shape: [usize; 3], a: &[f32], b: &[f32]) ->
     (ssim / windows, uqi / windows)
 }
 
+#[test]
+fn a_plane_is_one_across_any_axis() {
+    let [a, b] = [1, 2].map(|seed| noise(seed, [1, 14, 13], 2));
+    for window in [SsimWindow::Uniform, SsimWindow::Gaussian] {
+        let expected = compare(window, [1, 14, 13], &a, &b);
+        for shape in [[14, 1, 13], [14, 13, 1]] {
+            assert_eq!(compare(window, shape, &a, &b), expected, "{window} {shape:?}");
+        }
+        assert!(Kernel::new(window, [1, 14, 1], 1.0, Isa::Auto).is_err());
+    }
+}
+
 /// Noise; `dark` of ten planes along x are 0, so that some windows are constant.
 fn noise(seed: u64, shape: [usize; 3], dark: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);

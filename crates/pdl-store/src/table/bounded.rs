@@ -459,7 +459,7 @@ mod tests {
                 damaged[at] = byte;
                 std::fs::write(&path, damaged).unwrap();
                 // An error or rows, no panic, and no memory beyond the limit.
-                let _ = (read_text(&path, "id", &limit.alone()), read_metadata(&path));
+                let _ = (read_text(&path, "id", &limit.alone()), read_metadata(&path, 1));
             }
         }
     }

@@ -20,11 +20,11 @@ pub(crate) struct Args {
 /// Checks the machine, and the curation folder if one is given.
 ///
 /// # Errors
-/// When a check finds something wrong.
+/// When a check finds something wrong, or an error of the machine prevents one.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     let place = args.out.as_deref().filter(|out| out.exists()).unwrap_or(Path::new("."));
     let machine = machine::checks(place);
-    let folder = args.out.as_deref().map(curation::checks).unwrap_or_default();
+    let folder = args.out.as_deref().map(curation::checks).transpose()?.unwrap_or_default();
     let all = || machine.iter().chain(&folder);
     let (count, wrong) = (all().count(), all().filter(|check| check.state == State::Wrong).count());
     if context.json {

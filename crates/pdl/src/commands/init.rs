@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -41,8 +42,8 @@ pub(crate) struct Args {
     /// The curation folder; created if missing.
     #[arg(long, value_name = "OUT")]
     out: PathBuf,
-    /// Replace an existing pdl.toml and cohort.csv; the earlier files get the ending .bak. Without
-    /// it nothing is overwritten.
+    /// Replace an existing pdl.toml and cohort.csv; the earlier files get the ending .bak (then
+    /// .bak2 and so on). Without it nothing is overwritten.
     #[arg(long)]
     force: bool,
 }
@@ -99,13 +100,27 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     Ok(ExitStatus::Done)
 }
 
-/// Renames an existing file to `.bak`.
+/// Renames an existing file to `.bak`, or to `.bak2` and so on where earlier ones have such names.
 fn keep_earlier(path: &Path) -> Result<()> {
-    if regular_file::is_there(path)? {
+    if !regular_file::is_there(path)? {
+        return Ok(());
+    }
+    let failed = || format!("cannot rename the file: {}", path.display());
+    let kept = (1_u32..).map(|number| {
+        let ending = if number == 1 { ".bak".to_owned() } else { format!(".bak{number}") };
         let mut kept = path.to_owned().into_os_string();
-        kept.push(".bak");
-        std::fs::rename(path, &kept)
-            .with_context(|| format!("cannot rename the file: {}", path.display()))?;
+        kept.push(ending);
+        PathBuf::from(kept)
+    });
+    for kept in kept {
+        // Whatever stands there, a dangling link as well, is left alone.
+        match kept.symlink_metadata() {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return std::fs::rename(path, &kept).with_context(failed);
+            }
+            Err(error) => return Err(error).with_context(failed),
+        }
     }
     Ok(())
 }

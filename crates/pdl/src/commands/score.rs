@@ -53,6 +53,9 @@ impl Args {
 /// `ExitStatus::Strict` with `--strict` when a
 /// case could not be scored.
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
+    if let Some(to) = &args.to {
+        check_ending(to)?;
+    }
     let (names, file) = label_names(args)?;
     let tolerance_mm = args.tolerance.unwrap_or_else(|| default_tolerance_mm(&names));
     anyhow::ensure!(
@@ -87,6 +90,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
         true => Ok(ExitStatus::Done),
         false => Ok(ExitStatus::Strict),
     }
+}
+
+/// Refuses a name that promises another format than the file would have.
+fn check_ending(to: &Path) -> Result<()> {
+    let ending = to.extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase());
+    if ending.as_deref() == Some("parquet") {
+        return Ok(());
+    }
+    let problem = "--to: a Parquet file is written, so expected a name that ends in .parquet";
+    Err(ExitStatus::Usage.error(format!("{problem}: {}", to.display())).into())
 }
 
 /// The names of the labels, and the file that gives them.

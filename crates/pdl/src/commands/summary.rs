@@ -12,8 +12,10 @@ use pdl_curriculum::audit::{self, Audit};
 use pdl_curriculum::label_audit::{LabelAudit, LabelReason, REVIEW_FILE};
 use pdl_curriculum::manifest::{self, Manifest};
 use pdl_findings::SkipReason;
+use pdl_prepare::{failure, prepared_row};
 use pdl_report::cohort::{self, CohortSummary};
-use pdl_store::{json, regular_file};
+use pdl_report::findings;
+use pdl_store::regular_file;
 use serde_json::{Value, json};
 
 use crate::context::{Context, say_json};
@@ -90,10 +92,12 @@ struct Overview {
 impl Overview {
     fn read(out: &Path) -> Result<Self> {
         let cases = Cases::read(out)?;
-        let summary = cohort::summary(&cases, &pdl_prepare::failure::read(out)?, &[]);
-        let is_there = |name: &str| regular_file::is_there(&out.join(name));
-        let manifest = is_there(manifest::TABLE_FILE)?.then(|| Manifest::open(out)).transpose()?;
-        let audit = is_there(audit::FILE)?.then(|| json::read(&out.join(audit::FILE))).transpose()?;
+        let is_ranked = regular_file::is_there(&out.join(manifest::TABLE_FILE))?;
+        let manifest = is_ranked.then(|| Manifest::open(out)).transpose()?;
+        let audit = audit::read(out)?;
+        let (prepared, failures) = (prepared_row::read_findings(out)?, failure::read(out)?);
+        let reported = findings::reported(&prepared, manifest.as_ref(), audit.as_ref());
+        let summary = cohort::summary(&cases, &failures, &reported);
         Ok(Self { cases, summary, manifest, audit })
     }
 

@@ -10,11 +10,11 @@ use anyhow::Result;
 use pdl_cohort::cases::{self, Cases};
 use pdl_console::counted;
 use pdl_curriculum::manifest::{self, Manifest};
-use pdl_curriculum::{audit, validate};
+use pdl_curriculum::{audit, format_versions, validate};
 use pdl_prepare::proxies::{self, Proxies};
 use pdl_prepare::{failure, prepared_row};
 use pdl_similarity::pairs::{self, Pairs};
-use pdl_store::{hash, paths};
+use pdl_store::{StoreError, fault, hash, paths};
 
 use crate::doctor::{Check, State};
 use crate::preconditions;
@@ -23,12 +23,21 @@ use crate::preconditions;
 const RUN: &str = "run.json";
 
 /// Checks every stage of a folder, and its training runs.
-pub(crate) fn checks(out: &Path) -> Vec<Check> {
+///
+/// # Errors
+/// An error of the machine at a file: it says nothing about the folder.
+pub(crate) fn checks(out: &Path) -> Result<Vec<Check>> {
     if !out.join(cases::FILE).is_file() {
-        return vec![Check::new("index", State::Wrong, preconditions::no_curation(out))];
+        return Ok(vec![Check::new("index", State::Wrong, preconditions::no_curation(out))]);
+    }
+    if let Err(error) = format_versions::check(out) {
+        let is_newer = matches!(error, StoreError::NewerFormat { .. });
+        let text = format!("nothing else was checked: {error}");
+        return if is_newer { Ok(vec![Check::new("index", State::Wrong, text)]) } else { Err(error.into()) };
     }
     let cases = match Cases::read(out) {
         Ok(cases) => cases,
+        Err(error) if fault::machine_error(&error).is_some() => return Err(error.into()),
         Err(error) => {
             // An id that two cases share is repaired by the index stage, which needs the table for
             // their splits.
@@ -38,30 +47,34 @@ pub(crate) fn checks(out: &Path) -> Vec<Check> {
                  {error}",
                 out.display()
             );
-            return vec![Check::new("index", State::Wrong, text)];
+            return Ok(vec![Check::new("index", State::Wrong, text)]);
         }
     };
     let mut checks = vec![
         index(out, &cases),
-        stage(out, "prepare", prepared_row::FILE, || prepared(out, &cases)),
-        stage(out, "compare", pairs::FOLDER, || compared(out)),
-        stage(out, "rank", manifest::TABLE_FILE, || ranked(out)),
-        stage(out, "audit", audit::FILE, || audited(out)),
-        stage(out, "report", pdl_report::FILE, || reported(out)),
+        stage(out, "prepare", prepared_row::FILE, || prepared(out, &cases))?,
+        stage(out, "compare", pairs::FOLDER, || compared(out))?,
+        stage(out, "rank", manifest::TABLE_FILE, || ranked(out))?,
+        stage(out, "audit", audit::FILE, || audited(out))?,
+        stage(out, "report", pdl_report::FILE, || reported(out))?,
     ];
     checks.extend(runs(out));
-    checks
+    Ok(checks)
 }
 
 /// Checks a stage that has run; names the command of one that has not.
-fn stage(out: &Path, name: &'static str, made: &str, look: impl FnOnce() -> Result<Check>) -> Check {
+fn stage(out: &Path, name: &'static str, made: &str, look: impl FnOnce() -> Result<Check>) -> Result<Check> {
     let again = again(out, name);
     if !out.join(made).exists() {
-        return Check::new(name, State::Note, format!("not run yet: {again}"));
+        return Ok(Check::new(name, State::Note, format!("not run yet: {again}")));
     }
-    look().unwrap_or_else(|error| {
-        Check::new(name, State::Wrong, format!("cannot be used; {again} makes it again: {error:#}"))
-    })
+    match look() {
+        Err(error) if fault::machine_error(error.as_ref()).is_none() => {
+            let text = format!("cannot be used; {again} makes it again: {error:#}");
+            Ok(Check::new(name, State::Wrong, text))
+        }
+        looked => looked,
+    }
 }
 
 /// The command that runs a stage.
@@ -214,8 +227,8 @@ fn ranked(out: &Path) -> Result<Check> {
 }
 
 fn audited(out: &Path) -> Result<Check> {
-    let audit: audit::Audit = pdl_store::json::read(&out.join(audit::FILE))?;
-    Ok(match audit.leaks {
+    let leaks = audit::read(out)?.map_or(0, |audit| audit.leaks);
+    Ok(match leaks {
         0 => Check::new("audit", State::Ok, "no patient or image is in two splits"),
         leaks => {
             let text = format!(

@@ -3,12 +3,13 @@
 
 use std::path::Path;
 
-use pdl_store::json;
+use pdl_store::{StoreError, fault, json};
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::data::dataset::Dataset;
-use crate::error::{FitError, Record, Result};
+use crate::error::{self, FitError, Record, Result};
 use crate::experiment::compare::protocol::{Arm, Choice, Protocol};
 use crate::experiment::run_record::Programs;
 use crate::experiment::runner::{Finished, RunEvent, Runs};
@@ -22,6 +23,8 @@ pub const FILE: &str = "tuned.json";
 const SPEED_FILE: &str = "speed.json";
 /// Version of the file format.
 const SCHEMA_VERSION: u32 = 3;
+/// Version of the format of the file with the speed of steps.
+const SPEED_VERSION: u32 = 1;
 
 /// Result of the runs on tuning seeds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -56,6 +59,9 @@ pub struct Tuned {
 /// Measured speed of steps, saved before the first run.
 #[derive(Serialize, Deserialize)]
 struct Timed {
+    /// 0 in files before the field was written.
+    #[serde(default)]
+    schema_version: u32,
     protocol: Protocol,
     manifest_blake3: String,
     speeds: Vec<Speed>,
@@ -86,8 +92,7 @@ pub struct ArmTrial {
 /// diverges.
 pub fn tune(protocol: &Protocol, file: &Path, runs: &mut Runs<'_>) -> Result<Tuned> {
     let manifest_blake3 = Dataset::open(runs.out())?.manifest.info.hashes.manifest;
-    // A damaged file, or one of another version, is replaced.
-    if let Ok(tuned) = json::read::<Tuned>(file)
+    if let Some(tuned) = earlier::<Tuned>(file, SCHEMA_VERSION)?
         && tuned.protocol == *protocol
         && tuned.manifest_blake3 == manifest_blake3
     {
@@ -125,11 +130,22 @@ pub fn tune(protocol: &Protocol, file: &Path, runs: &mut Runs<'_>) -> Result<Tun
     Ok(tuned)
 }
 
+/// The content of an earlier file; `None` if there is none, or it is damaged or of an earlier
+/// version, and so is replaced.
+fn earlier<T: DeserializeOwned>(file: &Path, supported: u32) -> Result<Option<T>> {
+    match json::read_versioned(file, supported) {
+        Ok(read) => Ok(Some(read)),
+        Err(error @ StoreError::NewerFormat { .. }) => Err(error.into()),
+        Err(error) if fault::machine_error(&error).is_some() => Err(error.into()),
+        Err(_) => Ok(None),
+    }
+}
+
 /// Seconds per step, measured once: an interrupted tuning resumes with the same lengths.
 fn timed(protocol: &Protocol, manifest_blake3: &str, file: &Path, runs: &mut Runs<'_>) -> Result<Timed> {
     // One process measures; others that share the work read its result.
     let _lock = runs.wait_for(file.parent().unwrap_or(file))?;
-    if let Ok(timed) = json::read::<Timed>(file)
+    if let Some(timed) = earlier::<Timed>(file, SPEED_VERSION)?
         && timed.protocol == *protocol
         && timed.manifest_blake3 == manifest_blake3
     {
@@ -138,7 +154,8 @@ fn timed(protocol: &Protocol, manifest_blake3: &str, file: &Path, runs: &mut Run
     let settings = protocol.arms.iter().map(|arm| protocol.settings(arm)).collect::<Result<Vec<_>>>()?;
     let (speeds, programs) = runs.speeds(&settings)?;
     let manifest_blake3 = manifest_blake3.to_owned();
-    let timed = Timed { protocol: protocol.clone(), manifest_blake3, speeds, programs };
+    let protocol = protocol.clone();
+    let timed = Timed { schema_version: SPEED_VERSION, protocol, manifest_blake3, speeds, programs };
     json::write(file, &timed)?;
     Ok(timed)
 }
@@ -147,10 +164,11 @@ impl Tuned {
     /// Reads the file of another comparison.
     ///
     /// # Errors
-    /// [`FitError::UnreadableRecord`] if the file is missing, damaged or of another version.
+    /// [`FitError::UnreadableRecord`] if the file is missing, damaged or of an earlier version;
+    /// [`FitError::Store`] if it is of a newer one, or the machine failed.
     pub fn read(path: &Path) -> Result<Self> {
-        json::read(path)
-            .map_err(|_| FitError::UnreadableRecord { record: Record::Comparison, path: path.to_owned() })
+        json::read_versioned(path, SCHEMA_VERSION)
+            .map_err(|error| error::record(Record::Comparison, error, path))
     }
 
     /// Removes all arms but those of `names` and the conventional one; without names all stay.

@@ -20,6 +20,8 @@ use pdl_metrics::dice::mean;
 
 /// Name of the table in the folder of a comparison.
 pub const FILE: &str = "comparison.parquet";
+/// Version of the table's format.
+const SCHEMA_VERSION: u32 = 1;
 /// Largest interval between evaluations, as a fraction of the conventional arm's time to the
 /// target.
 const GAP: f64 = 0.02;
@@ -119,7 +121,7 @@ pub fn report(tuned: &Tuned, seeds: &[u64], folder: &Path, runs: &mut Runs<'_>) 
     let rows = rows(tuned, seeds, &made, runs)?;
     let intervals = intervals(tuned, &made);
     let text = text(tuned, seeds, &rows, &intervals, gap);
-    table::write_rows(&folder.join(FILE), &schema(), &rows, Vec::new())?;
+    table::write_rows(&folder.join(FILE), &schema(), &rows, table::versioned(SCHEMA_VERSION))?;
     Ok(Comparison { rows, text })
 }
 
