@@ -317,6 +317,9 @@ fn take_image(
     if let Some(problem) = plausible::problem(grid) {
         case.reject(Code::ImplausibleSize, problem);
     }
+    if let Some(shear) = plausible::shear(grid) {
+        case.warn(Code::ShearedAxes, shear);
+    }
     let voxels = &image.volume.voxels;
     let hashed = || hash::of_voxels(grid.shape, voxels);
     let (voxels_blake3, ()) = rayon::join(hashed, || measure(case, voxels));
@@ -328,7 +331,10 @@ fn measure(case: &mut Checked, voxels: &[f32]) {
     let wrong = voxels.iter().filter(|v| !v.is_finite()).count();
     if wrong > 0 {
         let verb = if wrong == 1 { "is" } else { "are" };
-        case.reject(Code::NotFinite, format!("{} {verb} NaN or infinite", counted(wrong, "voxel")));
+        case.reject(
+            Code::NotFinite,
+            format!("{} {verb} NaN or infinite, or too large for 32 bits", counted(wrong, "voxel")),
+        );
         return;
     }
     let Some(s) = Statistics::of(voxels) else { return };

@@ -88,14 +88,13 @@ impl Archive {
         let of_known = |earlier| Ok::<_, StoreError>((earlier, known.files(earlier, &scan.series)?));
         let earlier = known.earlier.map(of_known).transpose()?;
         let (ids, recognised) = identify(&claims, earlier)?;
-        let mut order: Vec<(DiscoveredCase, usize, Chosen)> = scan
-            .series
+        let instances = scan.instances();
+        let mut order: Vec<(DiscoveredCase, usize, Chosen)> = labels
             .iter()
-            .zip(&labels)
             .enumerate()
-            .map(|(number, (series, labels))| {
+            .map(|(number, labels)| {
                 let chosen = choose(&structures, &scan, labels);
-                let found = found(&naming, series, labels.len(), &chosen, &structures);
+                let found = found(&naming, (&scan, &instances), (number, labels), &chosen, &structures);
                 (DiscoveredCase { case_id: ids[number].clone(), ..found }, number, chosen)
             })
             .collect();
@@ -508,26 +507,46 @@ impl Claims for Claimed<'_> {
 /// The case of a series, from its headers.
 fn found(
     naming: &Naming,
-    series: &Series,
-    labels: usize,
+    (scan, instances): (&Scan, &HashSet<&str>),
+    (number, labels): (usize, &Vec<usize>),
     chosen: &Chosen,
     structures: &Structures,
 ) -> DiscoveredCase {
+    let series = &scan.series[number];
     let mut findings = Vec::new();
     if series.patient_id.is_empty() {
         let message = "its files have no PatientID; its study counts as a separate patient";
         findings.push(Finding::new(Code::NoPatientId, message));
     }
-    if labels > 1 {
-        let which = match structures.are_chosen() {
-            true => format!("each structure comes from the latest that has it; {} used", chosen.len()),
-            false => {
+    if let [.., before, last] = labels.as_slice() {
+        let is_tied = scan.labels[*before].is_as_old_as(&scan.labels[*last]);
+        let which = match (structures.are_chosen(), is_tied) {
+            (true, _) => format!("each structure comes from the latest that has it; {} used", chosen.len()),
+            (false, true) => "only one of the latest, which have the same date, is used, by its UID (with --structures each \
+                              structure comes from the last that has it)"
+                .to_owned(),
+            (false, false) => {
                 "only the latest is used (with --structures each structure comes from the latest that has it)"
                     .to_owned()
             }
         };
-        let message = format!("{labels} structure sets or segmentations refer to it: {which}");
+        let message = format!("{} structure sets or segmentations refer to it: {which}", labels.len());
         findings.push(Finding::new(Code::SeveralLabels, message));
+    }
+    let missing = chosen.keys().filter_map(|label| scan.labels[*label].missing_images(series, instances));
+    if let Some([missing, all]) = missing.max() {
+        let likely = match missing == all {
+            true => {
+                "the series may have been made anew, as by lossy compression, after its labels were drawn"
+            }
+            false => "the volume may be incomplete",
+        };
+        let message = format!(
+            "{missing} of {} of its series to which its structure set or segmentation refers are not there, or were skipped: \
+             {likely}",
+            counted(all, "image")
+        );
+        findings.push(Finding::new(Code::MissingImages, message));
     }
     DiscoveredCase {
         patient: Some(naming.patient(patient_of(series))),

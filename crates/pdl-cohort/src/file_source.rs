@@ -286,6 +286,7 @@ impl Named {
         match stacks::read_image(path, found.stacks, memory) {
             Ok(image) => {
                 volumes.findings.extend(found.assumed_axes()?);
+                volumes.findings.extend(found.slice_numbers_differ()?);
                 volumes.findings.extend(image.findings);
                 volumes.take_parts(0, image.parts);
                 volumes.image = Some(image.volume);

@@ -153,6 +153,7 @@ fn index_openly(
     };
     let names_of_segments = segments.iter().flat_map(SegmentNames::names);
     layout.findings.extend(settings_names::finding(&place.out, names_of_segments)?);
+    let files_name_labels = segments.is_some() || !layout.dicom_files.is_empty();
     let labelled = layout.cases.iter().filter(|found| found.label.is_some()).count();
     layout.findings.extend(segments.iter().flat_map(|segments| segments.findings(labelled)));
     let earlier_sources = sources::read_if_any(&place.out)?;
@@ -250,7 +251,7 @@ fn index_openly(
     let known_values = regions::with_names(&layout.label_names, &regions);
     findings.extend(cross_case_checks::value_sets(&rows, &known_values));
     findings.extend(regions::findings(&regions, &rows));
-    findings.extend(named_in_vain(parameters, &layout, &rows));
+    findings.extend(named_in_vain(parameters, &layout.label_names, files_name_labels, &rows));
     keep_order(&mut rows, before.as_ref());
     let cases = Cases {
         rows,
@@ -404,8 +405,13 @@ fn ignored_label(layout: &mut Layout, parameters: &IndexParameters) -> Result<Op
 }
 
 /// Findings about names of labels that no case has: those of `[labels]`, then those of the cohort's
-/// `dataset.json`. Structures of DICOM are named before it is known which have voxels.
-fn named_in_vain(parameters: &IndexParameters, layout: &Layout, rows: &[CaseRow]) -> Vec<Finding> {
+/// `dataset.json`. Files that name their structures may name some that have no voxels.
+fn named_in_vain(
+    parameters: &IndexParameters,
+    names: &BTreeMap<u16, String>,
+    files_name_labels: bool,
+    rows: &[CaseRow],
+) -> Vec<Finding> {
     // Rules renumber the labels, so that names by value do not apply.
     let by_rules = !parameters.structures.is_empty();
     let none = BTreeMap::new();
@@ -414,7 +420,6 @@ fn named_in_vain(parameters: &IndexParameters, layout: &Layout, rows: &[CaseRow]
     let values: BTreeSet<u16> = usable.flat_map(|row| row.labels.iter().map(|label| label.value)).collect();
     let list =
         |values: &mut dyn Iterator<Item = &u16>| values.map(u16::to_string).collect::<Vec<_>>().join(", ");
-    let names = &layout.label_names;
     let unnamed = list(&mut values.iter().filter(|value| !names.contains_key(value)));
     let nameless = if unnamed.is_empty() { String::new() } else { format!("; without a name are {unnamed}") };
     let finding = |who: &str, names: &mut dyn Iterator<Item = &u16>| {
@@ -425,7 +430,7 @@ fn named_in_vain(parameters: &IndexParameters, layout: &Layout, rows: &[CaseRow]
             Finding::new(Code::LabelsUnknown, message)
         })
     };
-    let of_cohort = |value: &&u16| layout.dicom_files.is_empty() && !own.contains_key(value);
+    let of_cohort = |value: &&u16| !files_name_labels && !own.contains_key(value);
     let of_cohort =
         finding(if by_rules { "--structures" } else { "dataset.json" }, &mut names.keys().filter(of_cohort));
     finding("[labels]", &mut own.keys()).into_iter().chain(of_cohort).collect()

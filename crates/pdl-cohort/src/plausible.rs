@@ -32,6 +32,22 @@ pub(crate) fn problem(grid: &Grid) -> Option<String> {
     ))
 }
 
+/// Angles between axes that differ less from right ones are rounding, degrees.
+const RIGHT_DEGREES: f64 = 0.5;
+
+/// What to say of a grid whose axes are not at right angles; `None` if they are.
+pub(crate) fn shear(grid: &Grid) -> Option<String> {
+    let (steps, sides) = ([0, 1, 2].map(|axis| grid.affine.step_mm(axis)), grid.spacing_mm());
+    let off = |(a, b): (usize, usize)| {
+        let product: f64 = steps[a].iter().zip(steps[b]).map(|(own, other)| own * other).sum();
+        (product / (sides[a] * sides[b])).clamp(-1.0, 1.0).asin().to_degrees().abs()
+    };
+    let most = [(0, 1), (0, 2), (1, 2)].into_iter().map(off).fold(0.0, f64::max);
+    (most > RIGHT_DEGREES).then(|| {
+        format!("its axes are up to {most:.1} degrees off right angles, and are treated as if they were at right angles")
+    })
+}
+
 /// A length with three figures, whatever its size.
 fn length(mm: f64) -> String {
     if mm == 0.0 || (1e-3..1e6).contains(&mm) {
@@ -74,6 +90,19 @@ mod tests {
         ] {
             assert!(of(spacing, shape).is_some(), "{spacing:?}");
         }
+    }
+
+    #[test]
+    fn axes_that_are_not_at_right_angles_are_told() {
+        let with = |second: [f64; 3]| {
+            let steps = [[2.0, 0.0, 0.0], second, [0.0, 0.0, 3.0]];
+            shear(&Grid::new([4, 4, 4], Affine::from_columns(steps, [0.0; 3])))
+        };
+        assert_eq!(with([0.01, 2.0, 0.0]), None);
+        assert!(with([0.8, 2.5, 0.0]).unwrap().contains("up to 17.7 degrees"), "{:?}", with([0.8, 2.5, 0.0]));
+        let (sine, cosine) = 0.3_f64.sin_cos();
+        let turned = [[cosine, sine, 0.0], [-sine, cosine, 0.0], [0.0, 0.0, -2.0]];
+        assert_eq!(shear(&Grid::new([4, 4, 4], Affine::from_columns(turned, [0.0; 3]))), None);
     }
 
     #[test]

@@ -175,6 +175,28 @@ impl DiscoveredCase {
     }
 }
 
+impl DiscoveredCase {
+    /// Finding if the slices of its image and its label map have other numbers: they are matched in
+    /// order.
+    ///
+    /// # Errors
+    /// [`StoreError::Machine`].
+    pub(crate) fn slice_numbers_differ(&self) -> Result<Option<Finding>, StoreError> {
+        let failed = |source| StoreError::Machine { what: self.what(), path: None, source };
+        let (Some(image), Some(label)) = (&self.image, &self.label) else { return Ok(None) };
+        let numbers = [image, label].map(|path| stack::slice_numbers(path));
+        let [image, label] = numbers.map(|numbers| numbers.map_err(failed));
+        let (Some([first, last]), Some([from, to])) = (image?, label?) else { return Ok(None) };
+        // Different counts are a mismatch of shapes.
+        let differ = first != from && last - first == to - from;
+        let message = format!(
+            "the slices of its image are numbered {first} to {last}, those of its label map {from} to {to}: they were matched in \
+             order"
+        );
+        Ok(differ.then(|| Finding::new(Code::SliceNumbersDiffer, message)))
+    }
+}
+
 /// Reads an image; a stack with the stated geometry.
 pub(crate) fn read_image(path: &Path, said: StackHint, memory: &MemoryShare<'_>) -> Result<Image, Unread> {
     match geometry_of(path, said)? {

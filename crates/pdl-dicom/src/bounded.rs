@@ -35,6 +35,9 @@ const ELEMENT_BYTES: u64 = 256;
 /// Memory is reserved in steps of this many bytes, so that small files reserve none.
 const STEP: u64 = 1 << 20;
 
+/// The shortest header of an element, bytes.
+const HEADER_BYTES: u64 = 8;
+
 /// Decodes a source of known size.
 pub(crate) struct Bounded<'a, R> {
     inner: DynStatefulDecoder<R>,
@@ -118,7 +121,7 @@ impl<'a, R: Read> Bounded<'a, R> {
 
     fn refuse<T>(&mut self, refusal: Refusal) -> Result<T> {
         self.refusal.get_or_insert(refusal);
-        Err(Error::AllocateValueData { len: u32::MAX })
+        Err(malformed())
     }
 
     /// Checks a length against the rest of the source.
@@ -147,6 +150,17 @@ impl<'a, R: Read> Bounded<'a, R> {
             Ok(()) => Ok(()),
             Err(error) => self.refuse(Refusal::Memory(error)),
         }
+    }
+
+    /// Whether zeros follow the last element, too few for another one: they fill the file up.
+    fn ends_in_zeros(&mut self) -> Result<bool> {
+        let left = self.size.saturating_sub(self.inner.position());
+        if !(1..HEADER_BYTES).contains(&left) {
+            return Ok(false);
+        }
+        let mut rest = Vec::with_capacity(HEADER_BYTES as usize);
+        self.inner.read_to_vec(left as u32, &mut rest)?;
+        if rest.iter().all(|byte| *byte == 0) { Ok(true) } else { Err(malformed()) }
     }
 
     fn enter(&mut self, length: Length) -> Result<()> {
@@ -218,6 +232,16 @@ impl<'a, R: Read> Bounded<'a, R> {
     }
 }
 
+/// An error of dicom-parser that can be made here; its text is not shown.
+fn malformed() -> Error {
+    Error::AllocateValueData { len: u32::MAX }
+}
+
+/// Whether an element is none, but zeros that fill the file up.
+fn is_padding(header: &DataElementHeader) -> bool {
+    header.tag == Tag(0, 0) && header.len == Length(0)
+}
+
 /// Whether values of this kind are text.
 fn is_text(vr: VR) -> bool {
     use VR::{AE, AS, CS, DA, DS, DT, IS, LO, LT, PN, SH, ST, TM, UC, UI, UR, UT};
@@ -230,8 +254,12 @@ impl<R: Read> StatefulDecode for Bounded<'_, R> {
     fn decode_header(&mut self) -> Result<DataElementHeader> {
         loop {
             self.leave_ended();
+            if self.open.is_empty() && self.ends_in_zeros()? {
+                return self.end.decode_header();
+            }
             let header = self.inner.decode_header()?;
-            if self.open.is_empty() && self.until.is_some_and(|until| until <= header.tag) {
+            let is_last = self.until.is_some_and(|until| until <= header.tag);
+            if self.open.is_empty() && (is_last || is_padding(&header)) {
                 return self.end.decode_header();
             }
             if header.vr == VR::UN && header.len.is_undefined() {

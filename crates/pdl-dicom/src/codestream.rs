@@ -20,12 +20,17 @@ pub(crate) struct JpegHeader {
 }
 
 impl JpegHeader {
-    /// Why no codec reads it; `None` if one does. The codec of JPEG has lossless streams of any
-    /// precision, and lossy ones of 8 bits.
+    /// Whether it is lossy, with 12 bits a sample.
+    pub(crate) fn is_lossy_12(&self) -> bool {
+        matches!(self.marker, 0xc0..=0xc2) && self.precision == 12
+    }
+
+    /// Why no codec reads it; `None` if one does. The codecs of JPEG read lossless streams of any
+    /// precision, and lossy ones of 8 and 12 bits, which are all that the standard has.
     pub(crate) fn unread(&self) -> Option<String> {
         let precision = self.precision;
         match self.marker {
-            0xc0..=0xc2 if precision != 8 => Some(format!(
+            0xc0..=0xc2 if precision != 8 && precision != 12 => Some(format!(
                 "its pixels are lossy JPEG of {precision} bits, which pdl has no codec for: decompress the files first, \
                  for instance with dcmdjpeg (DCMTK) or gdcmconv --raw (GDCM)"
             )),
@@ -117,12 +122,17 @@ mod tests {
         assert!(begins(&jpeg) && !begins(&jpeg[2..]));
         let header = jpeg_header(&jpeg).unwrap();
         assert_eq!((header.precision, header.unread()), (16, None), "lossless");
-        let lossy = jpeg.map(|byte| match byte {
-            0xc3 => 0xc1,
-            16 => 12,
-            other => other,
-        });
-        assert!(jpeg_header(&lossy).unwrap().unread().unwrap().contains("lossy JPEG of 12 bits"));
+        let lossy = |precision: u8| {
+            let bytes = jpeg.map(|byte| match byte {
+                0xc3 => 0xc1,
+                16 => precision,
+                other => other,
+            });
+            jpeg_header(&bytes).unwrap()
+        };
+        assert!(lossy(12).is_lossy_12() && !lossy(8).is_lossy_12() && !header.is_lossy_12());
+        assert_eq!((lossy(8).unread(), lossy(12).unread()), (None, None));
+        assert!(lossy(10).unread().unwrap().contains("lossy JPEG of 10 bits"));
         assert_eq!(size(&jpeg[..14]), None);
         let siz =
             [&[0xff, 0x4f, 0xff, 0x51, 0, 41, 0, 0, 0, 0, 2, 0, 0, 0, 1, 0][..], &[0; 24], &[0, 1]].concat();

@@ -194,7 +194,13 @@ fn not_hounsfield(object: &InMemDicomObject, frames: &[Frame]) -> Option<Finding
             };
             let lowest = "its header gives its values neither a sign nor an offset: none can be below 0, where the HU of air, \
                           lung and fat are";
-            (unsigned && frames.iter().all(raised)).then(|| lowest.to_owned())?
+            let turned = frames.iter().find_map(|frame| frame.rescale.filter(|[slope, _]| *slope < 0.0));
+            match turned {
+                Some([slope, _]) => format!(
+                    "its header multiplies its values by {slope} (RescaleSlope), so that dense tissue has the lowest ones"
+                ),
+                None => (unsigned && frames.iter().all(raised)).then(|| lowest.to_owned())?,
+            }
         }
     };
     Some(Finding::new(Code::NotHounsfield, message))
@@ -231,6 +237,11 @@ const FRAMES_OF_AN_INSTANCE: f64 = 4_294_967_296.0;
 
 /// All frames of an object, functional groups included.
 pub(crate) fn frames_of(path: &Path, object: &InMemDicomObject) -> Result<Vec<Frame>, DicomError> {
+    if object.get(tags::TOTAL_PIXEL_MATRIX_COLUMNS).is_some() {
+        let problem =
+            "its frames are tiles of a slide (whole slide imaging), which are no slices of a volume";
+        return Err(DicomError::unsupported(path, problem));
+    }
     let nothing = InMemDicomObject::new_empty();
     let shared = items(object, tags::SHARED_FUNCTIONAL_GROUPS_SEQUENCE).first().unwrap_or(&nothing);
     let per_frame = items(object, tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE);
@@ -259,6 +270,10 @@ pub(crate) fn frames_of(path: &Path, object: &InMemDicomObject) -> Result<Vec<Fr
 
 fn frame(path: &Path, number_in_file: u32, groups: Groups<'_>) -> Result<Frame, DicomError> {
     let missing = |what: &str| DicomError::unsupported(path, format!("its {what} is not stated"));
+    let unplaced = |what: &str, count: &str, (sequence, tag)| match groups.text(sequence, tag) {
+        None => missing(what),
+        Some(_) => DicomError::damaged(path, format!("its {what} is stated, but not as {count} numbers")),
+    };
     let position = groups.find(tags::PLANE_POSITION_SEQUENCE, |o| exactly(o, tags::IMAGE_POSITION_PATIENT));
     let orientation =
         groups.find(tags::PLANE_ORIENTATION_SEQUENCE, |o| exactly::<6>(o, tags::IMAGE_ORIENTATION_PATIENT));
@@ -276,10 +291,19 @@ fn frame(path: &Path, number_in_file: u32, groups: Groups<'_>) -> Result<Frame, 
     let side = |tag| number(groups.object, tag).filter(|n| *n >= 1.0).map(|n| n as usize);
     let columns = side(tags::COLUMNS).ok_or_else(|| missing("number of columns"))?;
     let rows = side(tags::ROWS).ok_or_else(|| missing("number of rows"))?;
-    let o = orientation.ok_or_else(|| missing("orientation (ImageOrientationPatient)"))?;
-    let [between_rows, between_columns] = spacing.ok_or_else(|| missing("pixel spacing"))?;
+    let o = orientation.ok_or_else(|| {
+        let attribute = (tags::PLANE_ORIENTATION_SEQUENCE, tags::IMAGE_ORIENTATION_PATIENT);
+        unplaced("orientation (ImageOrientationPatient)", "six", attribute)
+    })?;
+    let [between_rows, between_columns] = spacing.ok_or_else(|| {
+        let attribute = (tags::PIXEL_MEASURES_SEQUENCE, tags::PIXEL_SPACING);
+        unplaced("pixel spacing (PixelSpacing)", "two", attribute)
+    })?;
     let plane = Plane {
-        position: position.ok_or_else(|| missing("position (ImagePositionPatient)"))?,
+        position: position.ok_or_else(|| {
+            let attribute = (tags::PLANE_POSITION_SEQUENCE, tags::IMAGE_POSITION_PATIENT);
+            unplaced("position (ImagePositionPatient)", "three", attribute)
+        })?,
         along_row: [o[0], o[1], o[2]],
         along_column: [o[3], o[4], o[5]],
         spacing: [between_columns, between_rows],

@@ -33,6 +33,7 @@ mod gantry_tilt;
 mod geometry;
 mod header;
 mod interleaving;
+mod jpeg_12;
 mod mask;
 mod mosaic;
 mod names;

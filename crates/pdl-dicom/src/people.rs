@@ -22,6 +22,11 @@ impl Whose {
         Self::new(path, text(object, tags::STUDY_INSTANCE_UID), text(object, tags::PATIENT_ID))
     }
 
+    /// PatientID; empty if the object names none.
+    pub(crate) fn patient(&self) -> &str {
+        &self.patient
+    }
+
     pub(crate) fn new(path: &Path, study_uid: String, patient_id: String) -> Self {
         let folder = || path.parent().unwrap_or(Path::new("")).to_string_lossy().into_owned();
         Self { study: if study_uid.is_empty() { folder() } else { study_uid }, patient: patient_id }

@@ -19,6 +19,7 @@ use crate::DicomError;
 use crate::codestream;
 use crate::file::{Extent, number, open, text};
 use crate::fragments::{self, OneFrame};
+use crate::jpeg_12;
 
 /// Maximum compression ratio of codecs for real images: a header that declares more pixels is
 /// refused before memory is allocated for them.
@@ -246,6 +247,10 @@ impl Pixels {
             // No more than the header declares: the codec decodes all that is present.
             let inflated = DeflateDecoder::new(&*frame).take(expected as u64).read_to_end(&mut bytes);
             return inflated.ok().filter(|count| *count == expected).map(|_| bytes).ok_or_else(undecoded);
+        }
+        if codestream::jpeg_header(&frame).is_some_and(|header| header.is_lossy_12()) {
+            let decoded = jpeg_12::decode(&frame, self.format.pixels);
+            return decoded.filter(|bytes| bytes.len() == expected).ok_or_else(undecoded);
         }
         let syntax = TransferSyntaxRegistry.get(uid);
         let Some(reader) = syntax.and_then(|syntax| syntax.pixel_data_reader()) else {

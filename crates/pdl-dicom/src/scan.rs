@@ -124,6 +124,25 @@ pub struct LabelFile {
 }
 
 impl LabelFile {
+    /// Whether its date and time are those of another label file.
+    pub fn is_as_old_as(&self, other: &Self) -> bool {
+        let stamp = |label: &Self| label.made_at.rsplit_once(' ').map(|(stamp, _)| stamp.to_owned());
+        stamp(self) == stamp(other)
+    }
+
+    /// Images of a series to which it refers and that are not among the `instances` of the scan:
+    /// their number, and that of all images to which it refers. `None` if there are none, or if it
+    /// refers to several series, so that these images may be those of another one.
+    pub fn missing_images(&self, series: &Series, instances: &HashSet<&str>) -> Option<[usize; 2]> {
+        let References { drawn_on, listed, series: named, .. } = &self.references;
+        if named.len() != 1 || !named.is_subset(&series.series_uids) {
+            return None;
+        }
+        let all: BTreeSet<&str> = drawn_on.keys().chain(listed.keys()).map(String::as_str).collect();
+        let missing = all.iter().filter(|instance| !instances.contains(*instance)).count();
+        (missing > 0).then_some([missing, all.len()])
+    }
+
     /// A name of its structures or segments, masked.
     pub fn shown(&self, original: &str) -> MaskedName {
         self.mask.without(original)
@@ -431,11 +450,29 @@ impl Scan {
             if series.is_empty() {
                 orphans.push(label);
             }
+            self.keep_own_patient(label, &mut series);
             for number in series {
                 result[number].push(label);
             }
         }
         (result, orphans)
+    }
+
+    /// Of series of several patients with the same UIDs, as a faulty anonymisation leaves them,
+    /// keeps those of the label file's own patient, if there are any.
+    fn keep_own_patient(&self, label: usize, series: &mut BTreeSet<usize>) {
+        let own = self.labels[label].whose.patient();
+        let is_own = |number: &usize| self.series[*number].patient_id == own;
+        if series.iter().any(is_own) {
+            series.retain(is_own);
+        }
+    }
+
+    /// SOPInstanceUIDs of the images of all series, for [`LabelFile::missing_images`].
+    pub fn instances(&self) -> HashSet<&str> {
+        let frames = self.series.iter().flat_map(|series| &series.frames);
+        let doubles = self.series.iter().flat_map(|series| &series.doubles);
+        frames.map(|frame| frame.instance.as_str()).chain(doubles.map(String::as_str)).collect()
     }
 
     /// Why a label file belongs to none of the series.

@@ -6,6 +6,7 @@ use std::path::Path;
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use pdl_store::memory::{MemoryLimit, MemoryShare};
+use pdl_store::plural::counted;
 
 use crate::DicomError;
 use crate::file::{items, number, text};
@@ -22,6 +23,8 @@ use pdl_findings::{Code, Finding};
 
 /// The code of background segments (DCM, PS3.16).
 const BACKGROUND: &str = "125040";
+/// Frames that are further apart than this many times the slices are those of a coarser image.
+const COARSER: f64 = 1.5;
 /// Maximum number of label values in a message.
 const MOST_VALUES: usize = 10;
 
@@ -182,8 +185,32 @@ impl Segmentation {
             }
         }
         mask.findings = self.findings(segment, cut, fractions, inside);
+        mask.findings.extend(self.coarser(segment, stack));
         mask.forget_empty();
         Ok(mask)
+    }
+
+    /// Finding about a segment whose frames are thicker than the slices, so that it has frames on
+    /// some of them only.
+    fn coarser(&self, segment: u16, stack: &Stack) -> Option<Finding> {
+        let step = stack.step()?;
+        let name = &self.segments.iter().find(|named| named.number == segment)?.name;
+        let own = self.frames_of(segment).filter(|frame| Placement::is_along(&frame.plane, stack));
+        let first = stack.first();
+        let height = |frame: &Frame| dot(minus(frame.plane.position, first.position), first.normal());
+        let slices: BTreeSet<usize> = own.map(|frame| stack.nearest(height(frame)).0).collect();
+        let slices: Vec<usize> = slices.into_iter().collect();
+        let stated = self.frames_of(segment).find_map(|frame| frame.stated_step.or(frame.thickness))?;
+        let skips = slices.len() > 1 && slices.windows(2).all(|pair| pair[1] > pair[0] + 1);
+        (skips && stated > COARSER * step).then(|| {
+            let between = slices[slices.len() - 1] - slices[0] + 1 - slices.len();
+            let message = format!(
+                "{name}: no frame on {} between its first and last; its frames are {stated:.2} mm apart by their header, the \
+                 slices {step:.2} mm",
+                counted(between, "slice")
+            );
+            Finding::new(Code::MissingContours, message)
+        })
     }
 
     fn findings(&self, segment: u16, cut: usize, fractions: usize, inside: usize) -> Vec<Finding> {

@@ -10,7 +10,7 @@ use pdl_volume::{Grid, LabelMap, Volume};
 use rayon::prelude::*;
 
 use crate::DicomError;
-use crate::file::items;
+use crate::file::{items, text};
 use crate::gantry_tilt::Straightening;
 use crate::header::Frame;
 use crate::pet::{self, PetError, PetHeader, PetScale};
@@ -153,6 +153,16 @@ fn scalings(series: &Series, options: ReadOptions) -> Result<(Vec<Scaling>, Opti
     };
     let mut rescale = of_frames(|frame| frame.rescale);
     if series.modality != "MR" {
+        let is_zero = |[slope, _]: &Scaling| *slope == 0.0;
+        // Slices of a PET that are empty may have it.
+        let is_flat = match series.modality.as_str() {
+            "PT" => rescale.iter().all(is_zero),
+            _ => rescale.iter().any(is_zero),
+        };
+        if is_flat {
+            let problem = "its RescaleSlope is 0, which gives all of its pixels one value";
+            return Err(DicomError::unsupported(Path::new(""), problem));
+        }
         if options.pet != PetScale::Stored {
             for (scaling, frame) in rescale.iter_mut().zip(&series.frames) {
                 *scaling = frame.pet.as_ref().and_then(|pet| pet.mapped()).unwrap_or(*scaling);
@@ -209,6 +219,10 @@ fn read_frames(series: &Series, scalings: &[Scaling], memory: &MemoryShare<'_>) 
         if series.modality != "MR" && !items(pixels.object(), tags::MODALITY_LUT_SEQUENCE).is_empty() {
             let problem =
                 "its stored values become intensities by a table (Modality LUT), which pdl does not apply";
+            return Err(DicomError::unsupported(&series.files[file], problem));
+        }
+        if text(pixels.object(), tags::PHOTOMETRIC_INTERPRETATION) == "PALETTE COLOR" {
+            let problem = "its pixels are numbers of colours (PALETTE COLOR), not intensities";
             return Err(DicomError::unsupported(&series.files[file], problem));
         }
         fill(&pixels, parts)?;

@@ -28,6 +28,9 @@ const PLACE_IN_PLANE: &str = "place in the plane";
 /// The stack that is left when other images of a series are taken out reaches over this share of
 /// the positions at least.
 const MAIN_SHARE: f64 = 0.6;
+/// A gap wider than this many times the median one, and than so many millimetres, is not filled.
+const WIDEST_GAP: f64 = 4.5;
+const WIDEST_GAP_MM: f64 = 15.0;
 /// Cosine of the angle between the normals of slices that lie alike.
 const PARALLEL: f64 = 0.999;
 
@@ -256,9 +259,30 @@ impl Resolver<'_> {
             Spacing::Uneven => of_uneven_stack(self.group, &sorted, None),
         };
         match reading {
-            Reading::OneStack => Ok(vec![Part { members: sorted, by, doubt: None }]),
+            Reading::OneStack => self.without_wide_gaps(sorted, positions, by),
             Reading::Stacks(parts, name) => self.split(parts, name, &by),
             Reading::Doubt(doubt) => Ok(vec![Part { members: sorted, by, doubt: Some(doubt) }]),
+        }
+    }
+
+    /// One stack, without gaps that are too wide to be filled by interpolation: slices on either
+    /// side of one are volumes of their own if an attribute says so, else in doubt.
+    fn without_wide_gaps(
+        &mut self,
+        sorted: Vec<usize>,
+        positions: &Positions,
+        by: Vec<&'static str>,
+    ) -> Result<Vec<Part>, DicomError> {
+        let Some(slabs) = slabs(positions) else {
+            return Ok(vec![Part { members: sorted, by, doubt: None }]);
+        };
+        let parts = |attribute: &Attribute| by_attribute(self.group, &sorted, *attribute);
+        let is_told =
+            |attribute: &&Attribute| parts(*attribute).is_some_and(|parts| are_same(&parts, &slabs));
+        let are_long = slabs.iter().all(|slab| slab.len() >= FEWEST_SLICES);
+        match Attribute::ALL.iter().filter(|_| are_long).find(is_told) {
+            Some(attribute) => self.split(slabs, attribute.name(), &by),
+            None => Ok(vec![Part { doubt: Some(slab_doubt(positions, &slabs)), members: sorted, by }]),
         }
     }
 
@@ -464,6 +488,43 @@ impl Resolver<'_> {
             positions.heights[at] - positions.range()[0]
         )
     }
+}
+
+/// Runs of slices, along the normal, with a gap between them that is too wide to be filled by
+/// interpolation; `None` if there is no such gap. There is one frame at each position.
+fn slabs(positions: &Positions) -> Option<Parts> {
+    let mut gaps: Vec<f64> = positions.heights.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let all = gaps.clone();
+    gaps.sort_by(f64::total_cmp);
+    let widest = (WIDEST_GAP * *gaps.get(gaps.len() / 2)?).max(WIDEST_GAP_MM);
+    let mut slabs: Parts = Vec::new();
+    for (position, at) in positions.members.iter().enumerate() {
+        match slabs.last_mut().filter(|_| position.checked_sub(1).is_some_and(|gap| all[gap] <= widest)) {
+            Some(slab) => slab.extend(at),
+            None => slabs.push(at.clone()),
+        }
+    }
+    (slabs.len() > 1).then_some(slabs)
+}
+
+/// A message about slices with a wide gap between them.
+fn slab_doubt(positions: &Positions, slabs: &[Vec<usize>]) -> String {
+    let gaps = positions.heights.windows(2).map(|pair| pair[1] - pair[0]);
+    let widest = gaps.fold(0.0, f64::max);
+    let slices: Vec<String> = slabs.iter().map(|slab| slab.len().to_string()).collect();
+    format!(
+        "a gap of {widest:.2} mm parts its slices (runs of {} slices), and no attribute distinguishes these: they are either \
+         separate volumes, or one of which slices are missing",
+        slices.join(", ")
+    )
+}
+
+/// Whether two divisions have the same parts, in any order.
+fn are_same(a: &Parts, b: &Parts) -> bool {
+    let sets = |parts: &Parts| -> BTreeSet<BTreeSet<usize>> {
+        parts.iter().map(|part| part.iter().copied().collect()).collect()
+    };
+    sets(a) == sets(b)
 }
 
 /// The frames of a part along their normal, and what its doubles are.

@@ -175,16 +175,72 @@ fn fragments_of_a_frame_are_joined() {
     assert_eq!(first(&image.unwrap()), [10.0, 20.0, 30.0]);
 }
 
+/// Lossy JPEG of 12 bits of 3 x 2 pixels, in hexadecimal: 100, 900, 2000, 4000, 50, 1234 by
+/// `dcmcjpeg +ee +q 90`.
+const LOSSY_12: &str = "\
+     ffd8ffe000104a46494600010100000100010000ffdb00430003020203020203030303040303040508050504\
+     04050a070706080c0a0c0c0b0a0b0b0d0e12100d0e110e0b0b1016101113141515150c0f1718161418121415\
+     14ffc1000b0c0002000301011100ffc4001400010000000000000000000000000000000bffc4001d10000007\
+     01010100000000000000000000030405060708090a020bffda0008010100003f0014fece2c34a9ceb7d153bc\
+     3ca1ca4931e198f96d443a9fda2ab552e90d385e35134275e21e64687cfed963c72c064b784268ad56ab7901\
+     292d1d290924a15209a9e9c50a14000000083f3fffd9";
+
 #[test]
-fn lossy_jpeg_of_12_bits_is_refused_by_its_name() {
-    let image = volume_as(uids::JPEG_EXTENDED12_BIT, ReadOptions::default(), |_, object| {
-        // SOI, and the frame header of an extended sequential stream.
-        let stream = vec![0xff, 0xd8, 0xff, 0xc1, 0, 11, 12, 0, 2, 0, 3, 1, 1, 0x11, 0, 0];
-        let fragments = PixelFragmentSequence::new(Vec::<u32>::new(), vec![stream]);
-        object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, Value::PixelSequence(fragments)));
-    });
-    let reason = image.unwrap_err().reason();
-    assert!(reason.contains("lossy JPEG of 12 bits") && reason.contains("dcmdjpeg"), "{reason}");
+fn lossy_jpeg_of_12_bits_is_decoded_as_by_dcmdjpeg() {
+    let digits = |at: usize| u8::from_str_radix(&LOSSY_12[at..at + 2], 16).unwrap();
+    let stream: Vec<u8> = (0..LOSSY_12.len()).step_by(2).map(digits).collect();
+    let with = |edit: &dyn Fn(&mut Vec<u8>)| {
+        let mut stream = stream.clone();
+        edit(&mut stream);
+        volume_as(uids::JPEG_EXTENDED12_BIT, ReadOptions::default(), |_, object| {
+            put_all(object, grey_pixels([3, 2], [16, 12], false));
+            let fragments = PixelFragmentSequence::new(Vec::<u32>::new(), vec![stream.clone()]);
+            object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, Value::PixelSequence(fragments)));
+        })
+    };
+    let image = with(&|_| ()).unwrap();
+    assert_eq!(image.volume.voxels[..6], [48.0, 850.0, 1952.0, 3949.0, 5.0, 1180.0]);
+    let cut = with(&|stream| stream.truncate(stream.len() - 40)).unwrap_err().reason();
+    assert!(cut.contains("cannot be decoded"), "{cut}");
+    // The precision stands behind the marker of the frame header and its length.
+    let marker = stream.windows(2).position(|bytes| bytes == [0xff, 0xc1]).unwrap();
+    let ten = with(&|stream| stream[marker + 4] = 10).unwrap_err().reason();
+    assert!(ten.contains("lossy JPEG of 10 bits") && ten.contains("dcmdjpeg"), "{ten}");
+}
+
+#[test]
+fn colours_and_slopes_that_cannot_be_are_refused_by_their_name() {
+    let palette =
+        volume(|_, object| put_texts(object, &[(tags::PHOTOMETRIC_INTERPRETATION, "PALETTE COLOR")]));
+    assert!(palette.unwrap_err().reason().contains("PALETTE COLOR"));
+    let ct = |slope: &'static str| {
+        volume(move |_, object| {
+            put_texts(object, &[(tags::MODALITY, "CT"), (tags::RESCALE_SLOPE, slope)]);
+            put_texts(object, &[(tags::RESCALE_INTERCEPT, "-1000")]);
+        })
+    };
+    assert!(ct("0").unwrap_err().reason().contains("RescaleSlope is 0"));
+    let turned = ct("-2").unwrap();
+    assert_eq!((first(&turned), codes(&turned)), (vec![-1020.0; 3], vec!["not-hounsfield"]));
+}
+
+#[test]
+fn attributes_that_are_not_as_many_numbers_as_they_should_be_are_not_called_missing() {
+    let skipped = |tag, value: &'static str| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut object = slice(0);
+        put_texts(&mut object, &[(tag, value)]);
+        write(object, &folder.path().join("0.dcm"));
+        scanned(folder.path()).set_aside[0].reason.clone()
+    };
+    let comma = skipped(tags::IMAGE_POSITION_PATIENT, "1,5\\0\\0");
+    assert!(comma.contains("ImagePositionPatient) is stated, but not as three numbers"), "{comma}");
+    let one = skipped(tags::PIXEL_SPACING, "2");
+    assert!(one.contains("PixelSpacing) is stated, but not as two numbers"), "{one}");
+    let none = skipped(tags::IMAGE_ORIENTATION_PATIENT, "");
+    assert!(none.contains("ImageOrientationPatient) is not stated"), "{none}");
+    let slide = skipped(tags::TOTAL_PIXEL_MATRIX_COLUMNS, "4096");
+    assert!(slide.contains("tiles of a slide"), "{slide}");
 }
 
 #[test]

@@ -246,8 +246,11 @@ codes! {
         "The case lacks an image of a channel that other cases have.",
         "Add the file, or select one channel of every case with `--channel`.";
     MissingContours = "missing-contours", Warning,
-        "A structure has no contour on some slices between its first and its last.",
+        "A structure has no contour or frame on some slices between its first and its last.",
         "Check whether the structure is incomplete.";
+    MissingImages = "missing-images", Warning,
+        "A structure set or segmentation refers to images of the series that are not there.",
+        "Export the series again: its first or last slices may be missing.";
     MissingSlice = "missing-slice", Warning,
         "A slice of the series is missing and was interpolated from its neighbours.",
         "Export the series again.";
@@ -392,9 +395,15 @@ codes! {
     ShapeMismatch = "shape-mismatch", Rejection,
         "The label map has another number of voxels than its image.",
         "Check that the two belong together; `--resample-labels` resamples the label map.";
+    ShearedAxes = "sheared-axes", Warning,
+        "The axes of an image are not at right angles, and are treated as if they were.",
+        "Resample the image and its label map to a grid with right angles.";
     SizeDiffers = "size-differs", Warning,
         "The image and its voxels are several times larger or smaller than those of the other cases.",
         "The header may give lengths in another unit than mm: check its spacing.";
+    SliceNumbersDiffer = "slice-numbers-differ", Warning,
+        "The slices of an image and of its label map have different numbers and were matched in order.",
+        "Check the case in `pdl view`: the label map may be shifted by some slices.";
     SlicesRescaled = "slices-rescaled", Note,
         "The slices of an MR volume have different slopes, which were applied.",
         "Nothing; `--mr-rescale` applies those of all MR volumes.";

@@ -98,18 +98,25 @@ impl<'a> Files<'a> {
 
     /// The file beside this one that has its stem and one of `endings`.
     pub(crate) fn companion(&self, endings: &[&str]) -> Result<PathBuf, ReadError> {
+        self.companion_if_any(endings)?.ok_or_else(|| {
+            self.opened.take();
+            self.invalid(format!("the other file of the pair, .{}, is not beside it", endings[0]))
+        })
+    }
+
+    /// As [`Self::companion`]; `None` if there is no such file.
+    pub(crate) fn companion_if_any(&self, endings: &[&str]) -> Result<Option<PathBuf>, ReadError> {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let stem = name.strip_suffix(".gz").unwrap_or(&name);
         let stem = stem.rsplit_once('.').map_or(stem, |(stem, _)| stem);
         for path in endings.iter().map(|ending| self.path.with_file_name(format!("{stem}.{ending}"))) {
             match fault::is_file(&path) {
-                Ok(true) => return Ok(path),
+                Ok(true) => return Ok(Some(path)),
                 Ok(false) => (),
                 Err(source) => return Err(ReadError::Io { path, source }),
             }
         }
-        self.opened.take();
-        Err(self.invalid(format!("the other file of the pair, .{}, is not beside it", endings[0])))
+        Ok(None)
     }
 
     /// A file that a header names, beside the header (`name` or `./name`): no other path is

@@ -11,6 +11,7 @@ use flate2::Compression;
 use ndarray::{ArrayView3, ShapeBuilder};
 use nifti::writer::WriterOptions;
 use nifti::{DataElement, NiftiError, NiftiHeader};
+use pdl_findings::{Code, Finding};
 use pdl_store::safe_path::SafePath;
 use pdl_store::{StoreError, atomic};
 use pdl_volume::{Grid, LabelMap, Volume};
@@ -36,7 +37,8 @@ pub(crate) fn read(
     let mut source = files.open(&header_path)?;
     let (held, compressed) = (source.left(), source.is_gzip());
     let mut stream = source.plain();
-    let header = Header::read(files, &mut *stream, compressed)?;
+    let mut header = Header::read(files, &mut *stream, compressed)?;
+    check_magic(files, &header_path, &mut header)?;
     if !header.in_other_file {
         let content = content(files, &header, &mut *stream, held, compressed, frame, sink)?;
         drop(stream);
@@ -52,6 +54,31 @@ pub(crate) fn read(
     let content = content(files, &header, &mut *source.plain(), held, compressed, frame, sink)?;
     files.close(source)?;
     Ok(content)
+}
+
+/// Compares the magic number, which states whether the voxels are in another file, with the name.
+///
+/// # Errors
+/// [`ReadError::Invalid`] if neither tells where the voxels are.
+fn check_magic(files: &Files<'_>, path: &Path, header: &mut Header) -> Result<(), ReadError> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let is_of_pair = name.ends_with(".hdr") || name.ends_with(".hdr.gz");
+    if is_of_pair == header.in_other_file {
+        return Ok(());
+    }
+    let voxels = files.companion_if_any(&NIFTI_VOXELS)?;
+    match (is_of_pair, voxels) {
+        (true, Some(_)) => Err(files.invalid(
+            "its magic number (n+1) is that of a single file, and it is the header of a pair: save it again",
+        )),
+        (false, None) if header.may_precede_voxels() => {
+            let problem = "its magic number (ni1) is that of a pair; its voxels were read from its own file";
+            header.findings.push(Finding::new(Code::OddHeader, problem));
+            header.in_other_file = false;
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The axes of the voxels, of which only the header is read.

@@ -168,7 +168,13 @@ impl Text {
             let (key, value) = (key.trim().to_lowercase(), value.trim());
             let value =
                 if key.starts_with("space ") { without_inner_blanks(value) } else { value.to_owned() };
+            // The names of files follow, a line each.
+            let is_list = ["data file", "datafile"].contains(&key.as_str()) && value.starts_with("LIST");
+            let value = if key == "space directions" { with_none(&value) } else { value };
             text.fields.insert(key, value);
+            if is_list {
+                break;
+            }
         }
         Ok(text)
     }
@@ -182,6 +188,14 @@ fn without_inner_blanks(value: &str) -> String {
         !(inside && c.is_whitespace())
     };
     value.chars().filter(keep).collect()
+}
+
+/// Space directions in which an axis without a place in space is "none", and not a vector of NaN,
+/// as some writers have it.
+fn with_none(directions: &str) -> String {
+    let vectors = directions.split_whitespace();
+    let named = vectors.map(|text| if text.eq_ignore_ascii_case("(nan,nan,nan)") { "none" } else { text });
+    named.collect::<Vec<_>>().join(" ")
 }
 
 /// UTF-8 if it can be, else Latin-1.
@@ -326,6 +340,10 @@ impl Header {
                 return Err(files.unsupported("its header has directions but no space, so left may be right"));
             }
         };
+        if self.axes.len() < 3 {
+            let problem = format!("it has {} axes: expected the three of space", self.axes.len());
+            return Err(files.unsupported(problem));
+        }
         let mut steps = Vec::new();
         for (axis, text) in directions.split_whitespace().enumerate() {
             // An axis without a place in space holds frames, or components.

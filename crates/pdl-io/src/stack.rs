@@ -198,6 +198,24 @@ pub(crate) fn read(
     Ok(Content { shape, affine, voxel_type: kind.voxel_type, scaling: None, findings })
 }
 
+/// Numbers of the first and the last slice of a folder, by their names; `None` of other stacks, and
+/// where names give no order.
+///
+/// # Errors
+/// Errors of the machine if it cannot be listed.
+pub fn slice_numbers(path: &Path) -> io::Result<Option<[u64; 2]>> {
+    if !fault::is_dir(path)? {
+        return Ok(None);
+    }
+    let numbers = order::numbers(&stems(&files_of(path)?)).ok().flatten().unwrap_or_default();
+    Ok(numbers.iter().min().zip(numbers.iter().max()).map(|(first, last)| [*first, *last]))
+}
+
+/// The names of files without their endings.
+fn stems(files: &[PathBuf]) -> Vec<String> {
+    files.iter().map(|file| file.file_stem().unwrap_or_default().to_string_lossy().into_owned()).collect()
+}
+
 /// Reads the slices of a folder in the order of their numbers; returns their common properties and
 /// their number.
 fn read_folder(
@@ -215,11 +233,7 @@ fn read_folder(
         return Err(files
             .unsupported("its labels are stored as JPEG, which changes values: save them as PNG or TIFF"));
     }
-    let stems: Vec<String> = slices
-        .iter()
-        .map(|slice| slice.file_stem().unwrap_or_default().to_string_lossy().into_owned())
-        .collect();
-    let order = order::in_order(&stems).map_err(|problem| files.unsupported(problem))?;
+    let order = order::in_order(&stems(&slices)).map_err(|problem| files.unsupported(problem))?;
     let mut assembly = Assembly::new(order.len(), meaning, files.memory, sink);
     for number in order {
         let slice = Slice::read(files, &slices[number])?;

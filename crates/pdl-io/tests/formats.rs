@@ -103,7 +103,11 @@ fn what_is_odd_about_a_header_is_said_or_refused() {
     }
     assert!(odd(changed("one.nii", &[(108, &[0; 4])])).contains("byte 352 was assumed"));
     assert!(changed("two.nii", &[(168, &[0; 8])]).is_ok());
-    assert!(changed("two.nii", &[(168, &541_i64.to_le_bytes())]).unwrap_err().contains("inside the header"));
+    assert!(
+        changed("two.nii", &[(168, &541_i64.to_le_bytes())])
+            .unwrap_err()
+            .contains("before the end of the header")
+    );
     assert_eq!(odd(changed("two.nii", &[(8, &[0; 4])])), "the end of its magic number is missing");
     assert!(changed("two.nii", &[(8, b"\n\n\x1a\n")]).unwrap_err().contains("copied as text"));
 }

@@ -10,8 +10,14 @@ thread_local! {
 }
 
 /// Crates of the codecs, as the paths of their source name them.
-const CODECS: [&str; 5] =
-    ["/jpeg-decoder-", "/jpeg2k-", "/charls-", "/dicom-transfer-syntax-registry-", "/zstd-safe-"];
+const CODECS: [&str; 6] = [
+    "/jpeg-decoder-",
+    "/jpeg2k-",
+    "/charls-",
+    "/dicom-transfer-syntax-registry-",
+    "/oxiarc-jpeg-",
+    "/zstd-safe-",
+];
 
 /// The result of `work`, or `None` if it panics. The panic's message, which may name paths of the
 /// codec's source and pieces of the file, is not printed, nor are those of a codec on a thread of

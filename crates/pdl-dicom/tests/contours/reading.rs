@@ -182,7 +182,10 @@ fn a_set_belongs_to_the_images_it_is_drawn_on_or_says_why_to_none() {
     assert_eq!(belongs(&both, &["1.2.1"], FRAME), Ok(vec![1]));
     assert_eq!(belongs(&both, &[], FRAME), Ok(vec![0, 1]));
     assert_eq!(belongs(&["1.1.0"], &["9.9.9"], FRAME), Ok(vec![0]));
-    assert_eq!(belongs(&["9.9.9"], &[], FRAME), Err("label file of images that are not here"));
+    assert_eq!(
+        belongs(&["9.9.9"], &[], FRAME),
+        Err("label file of images that are not here, or were skipped")
+    );
     let several = "label file that names no images, in a frame of reference of several series";
     assert_eq!(belongs(&[], &[], FRAME), Err(several));
     let none = "label file that names no images, in a frame of reference of none that are here";

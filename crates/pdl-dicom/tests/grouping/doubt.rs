@@ -3,7 +3,7 @@
 use dicom_core::VR;
 use dicom_dictionary_std::tags;
 
-use crate::slice_files::{cine, each, refusal, shifted, slice, stack, volumes};
+use crate::slice_files::{Slice, cine, each, refusal, shifted, slice, stack, tens, volumes};
 
 #[test]
 fn shifted_phases_that_only_positions_show_are_refused_with_both_readings() {
@@ -48,4 +48,19 @@ fn a_slice_that_was_repeated_with_other_pixels_is_refused_with_its_place() {
     let mut slices = stack(1, 0.0, 100, 8);
     slices.push(slice(99, 9.0, 700));
     refusal(&slices, &["up to 2 at 1 of 8, first 9.00 mm from the first slice", "their pixels differ"]);
+}
+
+/// Two stacks of six slices, 40 mm apart.
+fn slabs() -> Vec<Slice> {
+    [stack(1, 0.0, 100, 6), stack(7, 55.0, 200, 6)].concat()
+}
+
+#[test]
+fn a_wide_gap_is_not_filled_with_slices_that_nobody_took() {
+    refusal(&slabs(), &["a gap of 40.00 mm", "runs of 6, 6 slices", "separate volumes"]);
+    let of_two = each(slabs(), |n, slice| slice.acquisition(1 + n / 6));
+    assert_eq!(volumes(&of_two), [tens(100, 6), tens(200, 6)]);
+    // A single slice far off is no volume of its own.
+    let stray = [stack(1, 0.0, 100, 6), vec![slice(99, 55.0, 700).acquisition(2)]].concat();
+    refusal(&stray, &["a gap of 40.00 mm", "runs of 6, 1 slices"]);
 }

@@ -84,6 +84,9 @@ impl Header {
     ) -> Result<Self, ReadError> {
         let mut bytes = Vec::with_capacity(SIZE_2);
         stream.take(SIZE_1 as u64).read_to_end(&mut bytes).map_err(|error| files.damaged(&error))?;
+        if bytes.starts_with(&[0x1f, 0x8b]) && compressed {
+            return Err(files.invalid("it is compressed twice"));
+        }
         if bytes.len() < SIZE_1 && compressed {
             return Err(files.damaged(&std::io::ErrorKind::UnexpectedEof.into()));
         }
@@ -189,6 +192,12 @@ impl Header {
         })
     }
 
+    /// Whether its voxels can follow it in its own file, although its magic number is that of a
+    /// pair.
+    pub(super) fn may_precede_voxels(&self) -> bool {
+        self.offset >= self.size as u64
+    }
+
     /// Skips to the voxels, from the end of the header or, in a file of their own, from its start.
     pub(super) fn skip_to_voxels(&self, files: &Files<'_>, stream: &mut dyn Read) -> Result<(), ReadError> {
         let read = if self.in_other_file { 0 } else { self.size as u64 };
@@ -217,7 +226,7 @@ fn first_voxel(
         findings.push(Finding::new(Code::OddHeader, problem));
         return Ok(least);
     }
-    Err(files.invalid(format!("its voxels begin at byte {offset}, inside the header")))
+    Err(files.invalid(format!("its voxels begin at byte {offset}, before the end of the header at {least}")))
 }
 
 /// Checks `bitpix`, which repeats the data type.

@@ -5,17 +5,12 @@ use std::collections::BTreeSet;
 /// Advice about names without an order.
 const NEXT: &str = "name them slice_0001, slice_0002 and so on";
 
-/// The places of `stems`, names without their endings, in the order of their numbers: 2 before 10,
-/// with or without zeros before them.
-///
-/// # Errors
-/// Why the names give no order without gaps.
-pub(super) fn in_order(stems: &[String]) -> Result<Vec<usize>, String> {
+/// The number of each slice, the one in which their names differ; `None` of a single slice.
+pub(super) fn numbers(stems: &[String]) -> Result<Option<Vec<u64>>, String> {
     let runs: Vec<Vec<&str>> = stems.iter().map(|stem| runs(stem)).collect();
-    let Some((first, others)) = runs.split_first() else { return Ok(Vec::new()) };
-    if others.is_empty() {
-        return Ok(vec![0]);
-    }
+    let Some((first, others)) = runs.split_first().filter(|(_, others)| !others.is_empty()) else {
+        return Ok(None);
+    };
     let differing: BTreeSet<usize> = (0..first.len())
         .filter(|place| others.iter().any(|other| other.get(*place) != first.get(*place)))
         .collect();
@@ -25,9 +20,18 @@ pub(super) fn in_order(stems: &[String]) -> Result<Vec<usize>, String> {
         return Err(format!("the names of its slices differ in more than one number: {NEXT}"));
     };
     let number = |run: &Vec<&str>| run[*place].parse::<u64>();
-    let Ok(numbers) = runs.iter().map(number).collect::<Result<Vec<u64>, _>>() else {
-        return Err(format!("the names of its slices differ in something else than a number: {NEXT}"));
-    };
+    let numbers = runs.iter().map(number).collect::<Result<Vec<u64>, _>>();
+    let problem = || format!("the names of its slices differ in something else than a number: {NEXT}");
+    numbers.map(Some).map_err(|_| problem())
+}
+
+/// The places of `stems`, names without their endings, in the order of their numbers: 2 before 10,
+/// with or without zeros before them.
+///
+/// # Errors
+/// Why the names give no order without gaps.
+pub(super) fn in_order(stems: &[String]) -> Result<Vec<usize>, String> {
+    let Some(numbers) = numbers(stems)? else { return Ok((0..stems.len()).collect()) };
     let mut order: Vec<usize> = (0..stems.len()).collect();
     order.sort_by_key(|slice| numbers[*slice]);
     for (position, two) in order.windows(2).enumerate() {
