@@ -217,7 +217,7 @@ fn the_uncertainty_of_predictions_weighs_what_is_annotated_next() {
             (&json!(1), &json!(1.0))
         );
         let reason = selection["cases"][0]["reason"].as_str().unwrap();
-        assert!(reason.contains("weighted by its uncertainty, which is 1.000"), "{reason}");
+        assert!(reason.contains("its uncertainty (1.000)"), "{reason}");
         assert!(!found.contains(&by_similarity[0]));
     }
     for (rows, cause) in [

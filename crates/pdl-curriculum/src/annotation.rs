@@ -298,18 +298,24 @@ impl Selector<'_> {
             }
         };
         let unsure = self.uncertainty(case);
-        let weighted = unsure
-            .map_or(String::new(), |unsure| format!("; weighted by its uncertainty, which is {unsure:.3}"));
-        let reason = match (self.parameters.order, nearest.is_some()) {
-            (SelectionOrder::KCentre, false) => format!("nothing is labelled yet, and it is {at}"),
-            (SelectionOrder::KCentre, true) => {
+        let reason = match (self.parameters.order, nearest.is_some(), unsure) {
+            (SelectionOrder::KCentre, false, _) => format!("nothing is labelled yet, and it is {at}"),
+            (SelectionOrder::KCentre, true, None) => {
                 format!("farther from all labelled and selected cases than any other: {at}")
             }
-            (SelectionOrder::FacilityLocation, known) => {
+            (SelectionOrder::KCentre, true, Some(unsure)) => {
+                format!("its distance times its uncertainty ({unsure:.3}) is the largest of all: {at}")
+            }
+            (SelectionOrder::FacilityLocation, known, unsure) => {
                 let near = if known { format!("; it is {at}") } else { String::new() };
+                let most = match unsure {
+                    Some(unsure) => {
+                        format!("of all, weighted by its uncertainty ({unsure:.3}), it most raises")
+                    }
+                    None => "of all it most raises".to_owned(),
+                };
                 format!(
-                    "of all it most raises the similarity of the cohort to its labelled and selected cases, by {gain:.4} in \
-                     sum{near}"
+                    "{most} the similarity of the cohort to its labelled and selected cases, by {gain:.4} in sum{near}"
                 )
             }
         };
@@ -323,7 +329,7 @@ impl Selector<'_> {
             nearest_case,
             nearest_is: kind,
             uncertainty: unsure,
-            reason: reason + &weighted,
+            reason,
         }
     }
 }

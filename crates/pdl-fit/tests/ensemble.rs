@@ -36,7 +36,7 @@ fn curated(folder: &Path, flags: &[&str]) -> PathBuf {
     out
 }
 
-const SHORT: [&str; 8] = ["--steps", "40", "--width", "8", "--augment", "light", "--batch", "8"];
+const SHORT: [&str; 8] = ["--steps", "25", "--width", "8", "--augment", "light", "--batch", "8"];
 
 fn voxels(path: &Path) -> Vec<f32> {
     pdl_io::read_image(path).unwrap().volume.voxels

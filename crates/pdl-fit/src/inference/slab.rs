@@ -19,6 +19,9 @@ pub struct Slab {
     /// Number of its first plane in the padded volume.
     pub first: usize,
     planes: VecDeque<PlaneSums>,
+    /// Planes that are read, for those to come: new ones of this size among memory that other
+    /// tensors free would spread over an ever larger heap.
+    spare: Vec<PlaneSums>,
 }
 
 /// Sums over the windows of one plane of the padded volume.
@@ -33,7 +36,7 @@ pub struct PlaneSums {
 impl Slab {
     /// An empty buffer.
     pub fn new(classes: i64, kind: Kind, device: ComputeDevice) -> Self {
-        Self { classes, kind, device, first: 0, planes: VecDeque::new() }
+        Self { classes, kind, device, first: 0, planes: VecDeque::new(), spare: Vec::new() }
     }
 
     /// Appends planes up to the one before `end`.
@@ -43,10 +46,14 @@ impl Slab {
     pub fn reach(&mut self, end: usize, tiling: &Tiling) -> Result<()> {
         let [_, y, x] = tiling.size.map(|n| n as i64);
         while self.first + self.planes.len() < end {
-            self.planes.push_back(PlaneSums {
-                sums: Tensor::f_zeros([self.classes, y, x], self.device.options(self.kind))?,
-                weights: Tensor::f_zeros([y, x], self.device.options(Kind::Float))?,
-            });
+            let plane = match self.spare.pop() {
+                Some(plane) => plane.cleared()?,
+                None => PlaneSums {
+                    sums: Tensor::f_zeros([self.classes, y, x], self.device.options(self.kind))?,
+                    weights: Tensor::f_zeros([y, x], self.device.options(Kind::Float))?,
+                },
+            };
+            self.planes.push_back(plane);
         }
         Ok(())
     }
@@ -71,12 +78,15 @@ impl Slab {
         Ok(())
     }
 
-    /// Number of its planes.
+    /// Number of planes in memory, those to be used again included.
     #[cfg(test)]
-    /// Number of its planes.
-    #[cfg(test)]
-    pub fn len(&self) -> usize {
-        self.planes.len()
+    pub fn held(&self) -> usize {
+        self.planes.len() + self.spare.len()
+    }
+
+    /// Takes back a plane that was removed, whose sums are read.
+    pub fn take_back(&mut self, plane: PlaneSums) {
+        self.spare.push(plane);
     }
 
     /// Removes the first plane.
@@ -88,6 +98,12 @@ impl Slab {
 }
 
 impl PlaneSums {
+    fn cleared(mut self) -> Result<Self> {
+        let _ = self.sums.f_zero_()?;
+        let _ = self.weights.f_zero_()?;
+        Ok(self)
+    }
+
     /// Mean probabilities (y, x, channel) of the voxels in the volume, in C order.
     ///
     /// # Errors

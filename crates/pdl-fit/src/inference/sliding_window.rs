@@ -275,8 +275,11 @@ impl ProbabilityPlanes<'_> {
             let complete = self.tiling.starts.get(self.next).map_or(self.tiling.size[0], |start| start[0]);
             if first < complete {
                 let Some(sums) = self.slab.pop() else { return Ok(None) };
-                if (self.tiling.pad[0]..self.tiling.pad[0] + self.tiling.shape[0]).contains(&first) {
-                    return sums.means(&self.tiling).map(Some);
+                let inside = (self.tiling.pad[0]..self.tiling.pad[0] + self.tiling.shape[0]).contains(&first);
+                let means = inside.then(|| sums.means(&self.tiling)).transpose()?;
+                self.slab.take_back(sums);
+                if means.is_some() {
+                    return Ok(means);
                 }
                 continue;
             }
@@ -341,7 +344,7 @@ mod tests {
         let mut p = Vec::new();
         while let Some(plane) = planes.next_plane().unwrap() {
             let most = predictor.window[0] + batch.max(predictor.window[0]);
-            assert!(planes.slab.len() < most, "few planes are in memory at a time");
+            assert!(planes.slab.held() < most, "few planes are in memory at a time");
             p.extend(plane);
         }
         p
