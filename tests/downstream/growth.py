@@ -36,6 +36,12 @@ def a_folder_that_is_moved(user):
     user.refused(user.pdl, "curate", user.folder / "other", "--out", user.out, saying=["made from another cohort"])
     cases = user.curate(cohort=user.folder / "moved")
     expect("splits", before, cases.splits())
+    rows = [f"images/c_{n:02d}.nii.gz,labels/c_{n:02d}.nii.gz,p{n}" for n in range(1, 11)]
+    (user.folder / "moved" / "own.csv").write_text("\n".join(["image,label,patient", *rows]) + "\n")
+    before = user.curate(cohort=user.folder / "moved" / "own.csv", out=user.folder / "of-table").splits()
+    (user.folder / "moved").rename(user.folder / "again")
+    after = user.curate(cohort=user.folder / "again" / "own.csv", out=user.folder / "of-table")
+    expect("splits of the table's cases", before, after.splits())
     return cases.summary()
 
 

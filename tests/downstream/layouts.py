@@ -380,3 +380,22 @@ def phases_of_one_sequence(user):
     expect("cases", 5, len(cases.usable))
     expect("labels", ["liver", "right kidney", "left kidney", "spleen"], list(cases.names.values()))
     return cases.summary()
+
+
+def folders_that_are_not_read(user):
+    """FLARE, nnUNet 1986: images without labels in a folder of their own, predictions beside, files of other formats"""
+    for n in range(1, 9):
+        image, labels, affine = load("ct", n)
+        save(user.cohort / "images" / f"case_{n:04d}_0000.nii.gz", image, affine)
+        for folder in ("labels", "predictions"):
+            save(user.cohort / folder / f"case_{n:04d}.nii.gz", labels, affine, np.uint8)
+    save(user.cohort / "unlabeled" / "case_0009_0000.nii.gz", *load("ct", 9)[::2])
+    cases = user.init_and_curate()
+    told = [finding["message"] for finding in cases.findings if finding["code"] == "images-unused"]
+    if len(told) != 1 or "predictions (8 volumes), unlabeled (1 volume)" not in told[0]:
+        raise Wrong(f"it does not name the folders: {told}")
+    arrays = user.folder / "arrays"
+    (arrays / "images").mkdir(parents=True)
+    np.savez(arrays / "images" / "a.npz", image=np.zeros(3))
+    user.refused(user.pdl, "init", arrays, "--out", user.folder / "o", saying=["formats that are not read: .npz (1)"])
+    return cases.summary()

@@ -46,8 +46,10 @@ pub(crate) fn divide(
             row.add_finding(Finding::new(Code::PatientAssumed, message));
         }
     } else {
-        let without = rows.iter_mut().zip(&layout.cases).filter(|(_, found)| found.patient.is_none());
-        for (row, _) in without.filter(|(row, _)| row.is_usable()) {
+        let without = layout.cases.iter().filter(|found| found.patient.is_none());
+        let without: BTreeSet<&str> = without.map(|found| found.case_id.as_str()).collect();
+        let is_without = |row: &&mut CaseRow| row.is_usable() && without.contains(row.case_id.as_str());
+        for row in rows.iter_mut().filter(is_without) {
             let message = "the cohort states no patient of it, as of others; it counts as a separate patient";
             row.add_finding(Finding::new(Code::PatientAssumed, message));
         }

@@ -1,6 +1,7 @@
 //! Reads one case and checks it; problems become findings.
 
 use pdl_findings::{Code, Finding};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use pdl_io::{Image, Labels, Part, ReadError, Unread};
@@ -457,6 +458,10 @@ struct Unreadable {
 pub(crate) fn reason(error: &ReadError) -> String {
     let between = |value: f32| value.fract() != 0.0 && (0.0..f32::from(u16::MAX)).contains(&value);
     match error {
+        ReadError::Io { path, source } if source.kind() == ErrorKind::NotFound && path.is_symlink() => {
+            "it is a link to a file that is not there: fetch it (of git-annex and DataLad: `git annex get`)"
+                .to_owned()
+        }
         ReadError::Labels { source: LabelError::NotALabel { value, .. }, .. } if between(*value) => {
             let advice = "(--round-labels DISTANCE takes those that are near to whole ones)";
             format!("{} {advice}", error.reason())

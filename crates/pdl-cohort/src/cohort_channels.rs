@@ -181,6 +181,10 @@ impl Layout {
         let first = channels.names.keys().next().copied().unwrap_or_default();
         for found in &mut self.cases {
             let Some(image) = found.image.clone().filter(|_| !found.refused) else { continue };
+            if let (true, None) = (found.channels.is_empty(), channel_of(&image)) {
+                found.refuse_single(&channels);
+                continue;
+            }
             if found.channels.is_empty() {
                 found.channels.insert(channel_of(&image).unwrap_or(first), image);
             }
@@ -193,6 +197,17 @@ impl Layout {
 }
 
 impl DiscoveredCase {
+    /// Refuses a case with one image, of which nothing says which of the channels it is.
+    fn refuse_single(&mut self, channels: &CohortChannels) {
+        let message = format!(
+            "it has one image, and others have {}: of which of these it is, nothing says. Add the others by their names, or \
+             make it a cohort of its own",
+            channels.listed(channels.names.keys().copied())
+        );
+        self.findings.push(Finding::new(Code::MissingChannel, message));
+        self.refused = true;
+    }
+
     fn require(&mut self, channels: &CohortChannels) {
         let missing = channels.names.keys().copied().filter(|number| !self.channels.contains_key(number));
         let missing = channels.listed(missing);

@@ -163,6 +163,7 @@ fn layout_of(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) ->
         if !has_table {
             layout.findings.extend(dataset_json::splits_beside(path)?);
             layout.findings.extend(unused_files::beside(path)?);
+            layout.findings.extend(unused_files::folders_beside(path, &layout.cases)?);
         }
         let has_column =
             |column: &&String| layout.cases.iter().any(|found| found.carried.contains_key(*column));
@@ -179,7 +180,15 @@ fn layout_of(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) ->
         "csv" | "tsv" | "parquet" => {
             from_table(path, carry, memory).map(|layout| Layout { kind: "a table", ..layout })
         }
-        "json" => datalist::from_datalist(path, carry, memory),
+        "json" => {
+            let layout = datalist::from_datalist(path, carry, memory)?;
+            let folder = path.parent().unwrap_or(Path::new(""));
+            // nnU-Net v1 lists images without the numbers of their channels.
+            match file_name(path) == dataset_json::FILE && !layout.has_an_image()? {
+                true => layout_of(folder, carry, memory),
+                false => Ok(layout),
+            }
+        }
         "xls" | "xlsx" | "ods" => Err(not_here("it is a workbook: save its sheet as CSV (UTF-8)")),
         "zip" | "tar" | "gz" | "tgz" | "7z" => {
             Err(not_here("it is an archive: unpack it, and give its folder"))
@@ -256,7 +265,13 @@ fn from_folder(
             return Ok(Layout { dicom_files: tree.files, findings, kind, ..Layout::default() });
         }
     }
-    found
+    match (found, unused_files::unread_formats(&tree.files)) {
+        (
+            Err(CohortError::NotACohort { path, .. } | CohortError::FoldersUnpaired { path, .. }),
+            Some(problem),
+        ) => Err(CohortError::NotACohort { path, problem }),
+        (found, _) => found,
+    }
 }
 
 /// The cases of a layout that the names of all files show; `None` if it is another one.
@@ -347,6 +362,16 @@ impl Layout {
             }
         }
         Err(CohortError::NoFiles { path: cohort.to_owned(), first: first.clone() })
+    }
+
+    /// Whether the image of a case is there.
+    fn has_an_image(&self) -> Result<bool, StoreError> {
+        for image in self.cases.iter().filter_map(|found| found.image.as_deref()) {
+            if fault::exists(image).map_err(StoreError::io("look at the file", image))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether it consists of DICOM files whose folders may name patients.

@@ -45,7 +45,7 @@ use crate::regions;
 use crate::same_patient::SamePatient;
 use crate::segment_labels::{self, SegmentNames};
 use crate::settings_names;
-use crate::sources;
+use crate::sources::{self, SourceRow};
 use crate::stacks;
 
 /// nnU-Net's name of the label to ignore.
@@ -135,7 +135,7 @@ fn index_openly(
     let segments = segment_labels::read_headers(&layout, &run.memory_limit())?;
     let naming = naming(&layout, parameters, out, !segments.is_empty())?;
     let place = Place::new(cohort, out, naming.as_ref())?;
-    let mut before = earlier_cases(&place)?;
+    let (mut before, earlier_sources) = earlier_run(&place)?;
     let earlier_names = before.as_ref().map(|before| before.label_names.clone()).unwrap_or_default();
     let rules = match layout.dicom_files.is_empty() {
         true => LabelRules::new(&parameters.structures, &layout.label_names, ignore)?,
@@ -156,7 +156,6 @@ fn index_openly(
     let files_name_labels = segments.is_some() || !layout.dicom_files.is_empty();
     let labelled = layout.cases.iter().filter(|found| found.label.is_some()).count();
     layout.findings.extend(segments.iter().flat_map(|segments| segments.findings(labelled)));
-    let earlier_sources = sources::read_if_any(&place.out)?;
     let earlier = before.as_ref().map(|before| Earlier::new(before, earlier_sources.clone()));
     let (origin, recognised) = match naming {
         Some(naming) if !layout.dicom_files.is_empty() => {
@@ -367,20 +366,21 @@ fn name_files(
     Ok((Some(Box::new(origin)), recognised))
 }
 
-/// The table of an earlier run on the same cohort.
-fn earlier_cases(place: &Place) -> Result<Option<Cases>, CohortError> {
+/// The table of an earlier run on the same cohort, and what its volumes were made from.
+fn earlier_run(place: &Place) -> Result<(Option<Cases>, Vec<SourceRow>), CohortError> {
     let path = place.out.join(cases::FILE);
+    let mut sources = sources::read_if_any(&place.out)?;
     if !fault::exists(&path).map_err(StoreError::io("look at the file", &path))? {
-        return Ok(None);
+        return Ok((None, sources));
     }
     let mut before = Cases::read_unchecked(&place.out)?;
     if before.cohort != place.cohort {
         if !moved_cohort::is_moved(&before, place)? {
             return Err(CohortError::OtherCohort { out: place.out.clone(), was: before.cohort });
         }
-        moved_cohort::rename(&mut before, place);
+        moved_cohort::rename(&mut before, &mut sources, place);
     }
-    Ok(Some(before))
+    Ok((Some(before), sources))
 }
 
 /// The value of the label to ignore: the one stated, else nnU-Net's `ignore`. It is not a label of
@@ -418,6 +418,9 @@ fn named_in_vain(
     let own = if by_rules { &none } else { &parameters.label_names };
     let usable = rows.iter().filter(|row| row.is_usable());
     let values: BTreeSet<u16> = usable.flat_map(|row| row.labels.iter().map(|label| label.value)).collect();
+    if values.is_empty() {
+        return Vec::new();
+    }
     let list =
         |values: &mut dyn Iterator<Item = &u16>| values.map(u16::to_string).collect::<Vec<_>>().join(", ");
     let unnamed = list(&mut values.iter().filter(|value| !names.contains_key(value)));

@@ -7,6 +7,7 @@ use pdl_store::{StoreError, fault, hash};
 
 use crate::cases::Cases;
 use crate::place::Place;
+use crate::sources::SourceRow;
 
 /// Images that are compared with their hashes before a folder counts as moved.
 const COMPARED: usize = 3;
@@ -35,8 +36,8 @@ pub(crate) fn is_moved(before: &Cases, place: &Place) -> Result<bool, StoreError
     Ok(!images.is_empty())
 }
 
-/// Gives an earlier run the new name of its cohort.
-pub(crate) fn rename(before: &mut Cases, place: &Place) {
+/// Gives an earlier run, and what its volumes were made from, the new name of the cohort.
+pub(crate) fn rename(before: &mut Cases, sources: &mut [SourceRow], place: &Place) {
     let is_folder = place.out.join(&place.cohort).is_dir();
     let cohort = std::mem::replace(&mut before.cohort, place.cohort.clone());
     let [was, is] = [&cohort, &place.cohort].map(|cohort| folder(cohort, is_folder));
@@ -45,6 +46,9 @@ pub(crate) fn rename(before: &mut Cases, place: &Place) {
             *path = new;
         }
     };
+    for row in sources {
+        row.image.iter_mut().chain(&mut row.label).for_each(rename);
+    }
     for row in &mut before.rows {
         rename(&mut row.image);
         row.label.iter_mut().for_each(rename);

@@ -152,12 +152,14 @@ impl DiscoveredCase {
     /// How many pictures are in the folder that is the label of a single picture.
     fn pictures_of_one(&self) -> Result<Option<usize>, StoreError> {
         let failed = |source| StoreError::Machine { what: self.what(), path: None, source };
-        let (Some(image), Some(label)) = (&self.image, &self.label) else { return Ok(None) };
-        if !stack::is_picture(image).map_err(failed)? || !fault::is_dir(label).map_err(failed)? {
+        let (Some(image), Some(label)) = (self.image.as_deref(), self.label.as_deref()) else {
             return Ok(None);
-        }
-        let count = stack::files_of(label).map_err(failed)?.len();
-        Ok((count > 1).then_some(count))
+        };
+        let is_folder = fault::is_dir(label).map_err(failed)?;
+        let [of_image, of_label] = [image, label].map(|path| stack::files_of(path).map(|files| files.len()));
+        let (of_image, of_label) = (of_image.map_err(failed)?, of_label.map_err(failed)?);
+        let is_film = stack::has_pages(image).map_err(failed)?;
+        Ok((is_folder && of_image == 1 && !is_film && of_label > 1).then_some(of_label))
     }
 
     /// Finding if the axes of its stacks are assumed.

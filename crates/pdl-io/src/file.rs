@@ -12,6 +12,7 @@ use pdl_store::hash::{self, Hashing};
 use pdl_store::memory::{MemoryError, MemoryShare};
 use pdl_store::regular_file;
 
+use crate::endings::split_frame;
 use crate::gzip::Members;
 use crate::{Part, ReadError, Unread};
 
@@ -198,4 +199,15 @@ impl BufRead for Source {
     fn consume(&mut self, count: usize) {
         self.bytes.consume(count);
     }
+}
+
+/// The file of a path, and its frame when the path names one. A file whose own name ends so is
+/// itself.
+pub(crate) fn file_and_frame(path: &Path) -> io::Result<(PathBuf, Option<usize>)> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let (file, frame) = split_frame(&name);
+    if frame.is_none() || fault::exists(path)? {
+        return Ok((path.to_owned(), None));
+    }
+    Ok((path.with_file_name(file), frame))
 }

@@ -2,8 +2,7 @@
 
 use pdl_findings::{Code, Finding};
 use std::collections::BTreeMap;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pdl_store::fault;
 use pdl_store::file_state::FileState;
@@ -13,8 +12,8 @@ use pdl_store::plural::counted;
 use pdl_volume::{Grid, LabelReader, Volume};
 
 use crate::content::Content;
-use crate::endings::{Format, split_frame};
-use crate::file::Files;
+use crate::endings::Format;
+use crate::file::{Files, file_and_frame};
 use crate::stack::{self, Meaning, StackGeometry};
 use crate::voxels::{Sink, VoxelType, volumes_along};
 use crate::{Image, LabelSegment, Labels, Part, ReadError, SegmentLabels, Unread, metaimage, nifti, nrrd};
@@ -333,15 +332,4 @@ impl Read {
             findings: content.findings,
         }
     }
-}
-
-/// The file of a path, and its frame when the path names one. A file whose own name ends so is
-/// itself.
-pub(crate) fn file_and_frame(path: &Path) -> io::Result<(PathBuf, Option<usize>)> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let (file, frame) = split_frame(&name);
-    if frame.is_none() || fault::exists(path)? {
-        return Ok((path.to_owned(), None));
-    }
-    Ok((path.with_file_name(file), frame))
 }

@@ -28,10 +28,10 @@ use pdl_volume::{Affine, Orientation};
 
 use crate::content::Content;
 use crate::endings::{is_volume_name, split_frame};
-use crate::file::Files;
-use crate::read::file_and_frame;
+use crate::file::{Files, file_and_frame};
 use crate::voxels::Sink;
 use crate::{Part, ReadError, Unread};
+pub(crate) use plane::Meaning;
 use plane::{Kind, Plane, SliceError};
 
 /// Its name in errors.
@@ -46,15 +46,6 @@ pub struct StackGeometry {
     /// Directions in which columns, rows and slices grow: LPS if columns run to the left, rows to
     /// the back and slices to the head.
     pub axes: Orientation,
-}
-
-/// The meaning of the values of a stack.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Meaning {
-    Intensities,
-    /// Those of one colour: red (0), green (1) or blue (2).
-    Colour(usize),
-    Labels,
 }
 
 /// How a slice is stored.

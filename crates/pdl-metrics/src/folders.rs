@@ -109,8 +109,8 @@ struct DatasetJson {
 }
 
 impl LabelNames {
-    /// Reads a `dataset.json`: labels and regions by name (nnU-Net v2) or labels by value (Decathlon,
-    /// nnU-Net v1).
+    /// Reads a `dataset.json`: labels and regions by name (nnU-Net v2) or labels by value
+    /// (Decathlon, nnU-Net v1).
     ///
     /// # Errors
     /// [`ScoreError`] if it cannot be read or names no labels.
@@ -217,8 +217,8 @@ struct Pair {
 type Scored = Result<Vec<EvaluationRow>, Unscored>;
 
 /// Compares the label maps of two folders, whose names pair them; folders inside them are a part of
-/// the name. Every case counts as annotated for every label that any case has or `names` names. Where
-/// `names` has regions, these are scored instead.
+/// the name. Every case counts as annotated for every label that any case has or `names` names.
+/// Where `names` has regions, these are scored instead.
 ///
 /// # Errors
 /// [`ScoreError`] if a folder cannot be read or holds no label map, or no names agree.

@@ -135,8 +135,8 @@ pub(super) fn read_dataset_json(
     let labels = dataset.labels.unwrap_or_default();
     layout.regions = DatasetRegions { labels: labels.clone(), order: dataset.regions_class_order };
     for (key, value) in labels.0 {
-        // Decathlon writes {"1": "liver"}, nnU-Net {"liver": 1}, some {"liver": "1"}; regions (lists)
-        // have no single value.
+        // Decathlon writes {"1": "liver"}, nnU-Net {"liver": 1}, some {"liver": "1"}; regions
+        // (lists) have no single value.
         let label = match (key.parse::<u16>(), &value) {
             (Ok(number), serde_json::Value::String(name)) => Some((number, name.clone())),
             (Err(_), serde_json::Value::String(number)) => number.trim().parse().ok().map(|n| (n, key)),

@@ -1,5 +1,5 @@
-//! Text of tables and JSON files as people's programs write it: encodings, the line `sep=` of Excel,
-//! cells that mean a missing value, and paths of Windows.
+//! Text of tables and JSON files as people's programs write it: encodings, the line `sep=` of
+//! Excel, cells that mean a missing value, and paths of Windows.
 
 use std::path::Path;
 

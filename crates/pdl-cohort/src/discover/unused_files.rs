@@ -1,11 +1,18 @@
 //! Files beside the images of a cohort that may state patients or splits, and are not read.
 
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use pdl_findings::{Code, Finding};
+use pdl_io::is_volume_name;
+use pdl_store::plural::counted;
 use pdl_store::{StoreError, fault};
 
+use super::DiscoveredCase;
 use super::description::{file_name, shown};
+use super::folders::subfolders;
 use crate::attributes::Split;
 use crate::volume_names::words;
 
@@ -16,6 +23,13 @@ const LISTS: [&str; 5] = ["json", "txt", "yaml", "yml", "pkl"];
 /// Tables that are read with the layout of their data set, or hold nothing of patients.
 const KNOWN: [&str; 5] =
     ["participants.tsv", "samples.tsv", "meta.csv", "metadata_schema.csv", "splits_final.json"];
+/// Endings of files of volumes, or of archives of such, that are not read.
+const UNREAD: [&str; 16] = [
+    ".mgz", ".mgh", ".npy", ".npz", ".mat", ".h5", ".hdf5", ".mnc", ".vtk", ".vti", ".pt", ".zarr", ".zip",
+    ".tar", ".tar.gz", ".tgz",
+];
+/// What the names of hidden folders begin with, and of those that a layout knows.
+const OF_LAYOUT: [&str; 3] = [".", "images", "labels"];
 /// Words of the names of lists of splits.
 const SPLIT_WORDS: [&str; 4] = ["split", "splits", "fold", "folds"];
 
@@ -38,6 +52,60 @@ pub(super) fn beside(folder: &Path) -> Result<Option<Finding>, StoreError> {
         names.join(", ")
     );
     Ok((!names.is_empty()).then(|| Finding::new(Code::FilesUnused, message)))
+}
+
+/// Finding about folders in that of a cohort that hold volumes, none of which is used: images
+/// without labels, or predictions.
+///
+/// # Errors
+/// [`StoreError`] if the machine keeps a folder from being listed.
+pub(super) fn folders_beside(root: &Path, cases: &[DiscoveredCase]) -> Result<Option<Finding>, StoreError> {
+    let files = cases.iter().flat_map(|found| {
+        found.image.iter().chain(&found.label).chain(found.channels.values()).chain(found.structures.values())
+    });
+    let used: BTreeSet<&OsStr> =
+        files.filter_map(|path| Some(path.strip_prefix(root).ok()?.iter().next()?)).collect();
+    let mut found = Vec::new();
+    for folder in subfolders(root)? {
+        let name = file_name(&folder);
+        // Of images that are held out without labels (`imagesTs`) the layout says so.
+        let is_told = OF_LAYOUT.iter().any(|start| name.starts_with(start));
+        if cases.is_empty() || is_told || used.contains(OsStr::new(&name)) {
+            continue;
+        }
+        let listed = fault::list(&folder).map_err(StoreError::io("list the folder", &folder))?;
+        let is_volume = |entry: &&fs::DirEntry| is_volume_name(&entry.file_name().to_string_lossy());
+        let volumes = listed.iter().filter(is_volume).count();
+        if volumes > 0 {
+            found.push(format!("{} ({})", shown(&name), counted(volumes, "volume")));
+        }
+    }
+    let message = format!(
+        "folders beside those of the cohort hold volumes that are not used: {}. Images without a label take part where they \
+         lie beside the others",
+        found.join(", ")
+    );
+    Ok((!found.is_empty()).then(|| Finding::new(Code::ImagesUnused, message)))
+}
+
+/// What is wrong with a folder without volumes, if its files are of formats that are not read.
+pub(super) fn unread_formats(files: &[PathBuf]) -> Option<String> {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for path in files {
+        let name = file_name(path).to_lowercase();
+        if is_volume_name(&name) {
+            return None;
+        }
+        if let Some(ending) = UNREAD.iter().find(|ending| name.ends_with(**ending)) {
+            *counts.entry((*ending).to_owned()).or_default() += 1;
+        }
+    }
+    let listed: Vec<String> = counts.iter().map(|(ending, count)| format!("{ending} ({count})")).collect();
+    let problem = format!(
+        "its files are of formats that are not read: {}. Unpack archives, and convert volumes to NIfTI",
+        listed.join(", ")
+    );
+    (!listed.is_empty()).then_some(problem)
 }
 
 fn may_describe(path: &Path) -> bool {

@@ -1,8 +1,8 @@
 //! The files of images that consist of several channels, by the channels' numbers or names.
 //!
 //! `CASE_0001.nii.gz` is channel 1 of CASE (nnU-Net); `CASE_T2.nii.gz`, `CASE-T2.nii.gz` and
-//! `CASE/T2.nii.gz` are the channel of the name T2, whatever the case of its letters. Where channels
-//! are colours, `CASE_0000.png` alone holds them all.
+//! `CASE/T2.nii.gz` are the channel of the name T2, whatever the case of its letters. Where
+//! channels are colours, `CASE_0000.png` alone holds them all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

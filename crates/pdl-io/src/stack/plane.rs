@@ -2,7 +2,6 @@
 
 use pdl_store::memory::{MemoryError, MemoryShare};
 
-use super::Meaning;
 use crate::voxels::VoxelType;
 
 /// Maximum number of bytes of pixels per stored byte: a header that declares more is refused before
@@ -19,6 +18,15 @@ pub(super) mod ratio {
     /// A bit a block of 8 x 8, in units of 4 x 2 blocks of brightness and one of each colour, three
     /// bytes a pixel.
     pub const JPEG: u64 = 1229;
+}
+
+/// The meaning of the values of a stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    Intensities,
+    /// Those of one colour: red (0), green (1) or blue (2).
+    Colour(usize),
+    Labels,
 }
 
 /// Properties that all planes of one stack share.

@@ -6,8 +6,10 @@ use std::io::Cursor;
 use pdl_store::memory::{MemoryShare, zeros};
 use png::{BitDepth, ColorType, Decoder, Info, Limits};
 
-use super::plane::{Channels, Kind, Plane, SliceError, decoded_bytes, ratio, take_working, unpacked};
-use super::{Meaning, check_upright};
+use super::check_upright;
+use super::plane::{
+    Channels, Kind, Meaning, Plane, SliceError, decoded_bytes, ratio, take_working, unpacked,
+};
 use crate::voxels::VoxelType;
 
 /// Memory limit of the decoder for rows and for chunks before the pixels, in bytes.
