@@ -170,6 +170,19 @@ impl Attribute {
         }
     }
 
+    /// Whether it may have another value at each slice of one volume.
+    pub(crate) fn may_count_slices(self) -> bool {
+        matches!(
+            self,
+            Self::AcquisitionNumber
+                | Self::AcquisitionTime
+                | Self::Dimension1
+                | Self::Dimension2
+                | Self::Dimension3
+                | Self::Dimension4
+        )
+    }
+
     fn kind(self) -> Kind {
         match self {
             Self::FrameType

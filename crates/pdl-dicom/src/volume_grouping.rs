@@ -332,14 +332,17 @@ impl Resolver<'_> {
         let by_value = |attribute: &Attribute| {
             by_attribute(self.group, members, *attribute).filter(whole).map(|parts| (parts, attribute.name()))
         };
+        // At a single position, what counts slices is no evidence of volumes.
+        let is_alone = positions.count() == 1 && multiplicity >= FEWEST_SLICES;
+        let tells = |attribute: &&Attribute| !(is_alone && attribute.may_count_slices());
         let ranks = |attribute: &Attribute| {
             by_rank(self.group, positions, *attribute).map(|parts| (parts, attribute.name()))
         };
         by_place_in_plane(self.group, members)
             .filter(whole)
             .map(|parts| (parts, PLACE_IN_PLANE))
-            .or_else(|| Attribute::ALL.iter().find_map(by_value))
-            .or_else(|| Attribute::GROWING.iter().find_map(ranks))
+            .or_else(|| Attribute::ALL.iter().filter(tells).find_map(by_value))
+            .or_else(|| Attribute::GROWING.iter().filter(tells).find_map(ranks))
             .or_else(|| by_passes(self.group, positions).map(|parts| (parts, "instance number")))
             .or_else(|| by_turns(self.group, positions).map(|parts| (parts, "instance number")))
     }
@@ -472,6 +475,12 @@ impl Resolver<'_> {
             (positions.count(), positions.members.iter().map(Vec::len).max().unwrap_or_default());
         let others =
             "neither temporal position, acquisition, trigger time nor instance number distinguishes them";
+        if slices == 1 {
+            return format!(
+                "its {most} images all lie at one position, and no phase or contrast distinguishes them: they are either {most} \
+                 volumes of one slice, or slices whose positions are wrong"
+            );
+        }
         if positions.multiplicity().is_some() {
             return format!(
                 "several images lie at one position, {most} at each of {slices}, and {others}: they are either {most} volumes of \

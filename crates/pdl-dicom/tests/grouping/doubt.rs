@@ -64,3 +64,15 @@ fn a_wide_gap_is_not_filled_with_slices_that_nobody_took() {
     let stray = [stack(1, 0.0, 100, 6), vec![slice(99, 55.0, 700).acquisition(2)]].concat();
     refusal(&stray, &["a gap of 40.00 mm", "runs of 6, 1 slices"]);
 }
+
+#[test]
+fn images_at_one_position_are_not_parted_by_what_counts_slices() {
+    let at_one = || (0..6).map(|n| slice(n + 1, 0.0, 100 + 10 * n as u16)).collect::<Vec<_>>();
+    let both = ["its 6 images all lie at one position", "slices whose positions are wrong"];
+    refusal(&at_one(), &both);
+    refusal(&each(at_one(), |n, slice| slice.acquisition(n + 1)), &both);
+    let timed = |n: usize, slice: Slice| slice.with(tags::ACQUISITION_TIME, VR::TM, format!("10{n:02}00"));
+    refusal(&each(at_one(), timed), &both);
+    let phases = |n: usize, slice: Slice| slice.with(tags::TRIGGER_TIME, VR::DS, (40 * n).to_string());
+    assert_eq!(volumes(&each(at_one(), phases)).len(), 6);
+}
