@@ -6,7 +6,47 @@ use pdl_cohort::attributes::Split;
 use pdl_cohort::cases::Cases;
 use pdl_io::nifti;
 
+use pdl_phantom::{VisitSettings, longitudinal, write_longitudinal};
+
 use crate::{cohort_of, curate, folder};
+
+/// Rotated scans of one person resemble those of others more than each other, until they are
+/// aligned.
+#[test]
+fn rotated_visits_of_a_person_are_joined_and_nobody_else_is() {
+    const PERSONS: usize = 20;
+    let (cohort, out) = (folder(), folder());
+    let settings = VisitSettings { distance: 0.22, rotation_degrees: 2.0, ..VisitSettings::default() };
+    let scans = longitudinal(4, PERSONS, 3, &settings).unwrap();
+    write_longitudinal(cohort.path(), &scans).unwrap();
+    curate(cohort.path(), out.path(), &["--no-report", "--metrics", "ssim"]);
+
+    let persons: BTreeMap<&str, &str> =
+        scans.iter().map(|scan| (scan.name.as_str(), scan.patient.as_str())).collect();
+    let cases = Cases::read(out.path()).unwrap();
+    let mut splits: BTreeMap<&str, BTreeSet<Split>> = BTreeMap::new();
+    let mut names: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut shown: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for row in &cases.rows {
+        let person = persons[row.case_id.as_str()];
+        splits.entry(person).or_default().insert(row.split);
+        names.entry(person).or_default().insert(&row.patient_id);
+        shown.entry(&row.patient_id).or_default().insert(person);
+    }
+    assert!(shown.values().all(|persons| persons.len() == 1), "no two persons are joined: {shown:?}");
+    let whole = names.values().filter(|names| names.len() == 1).count();
+    assert!(whole >= PERSONS - 1, "{names:?}");
+    let divided = splits.values().filter(|splits| splits.len() > 1).count();
+    assert!(divided <= PERSONS - whole, "{splits:?}");
+    for split in [Split::Val, Split::Test] {
+        let held = splits.values().filter(|own| own.len() == 1 && own.contains(&split)).count();
+        assert!((2..=4).contains(&held), "a share of 0.15: {splits:?}");
+    }
+    // Another run finds the same, and nobody more.
+    let before = pdl_tests::files(out.path());
+    curate(cohort.path(), out.path(), &["--no-report", "--metrics", "ssim"]);
+    assert!(before == pdl_tests::files(out.path()));
+}
 
 #[test]
 fn all_visits_of_a_person_end_in_one_split_and_splits_keep_their_shares() {

@@ -4,7 +4,9 @@ mod balance;
 mod drift;
 mod link;
 mod nearest_other_patient;
+mod one_person;
 mod parameters;
+mod person_match;
 mod same_image;
 mod transformed_duplicates;
 
@@ -36,7 +38,7 @@ pub use pdl_cohort::same_patient::FILE as SAME_PATIENT_FILE;
 pub use crate::audit::balance::{Balance, ColumnValueCount};
 use crate::audit::balance::{balance, groups, small_groups, small_splits};
 pub use crate::audit::link::{Link, Reason};
-pub use crate::audit::parameters::AuditParameters;
+pub use crate::audit::parameters::{AlignWhen, AuditParameters};
 pub use crate::audit::transformed_duplicates::ImageTransform;
 
 /// Name of the report inside a curation folder.
@@ -103,9 +105,14 @@ pub fn audit(
         }
         _ => BTreeMap::new(),
     };
+    let one_person = match pairs {
+        Some(_) => one_person::find(out, &rows, &proxies, parameters.align)?,
+        None => BTreeSet::new(),
+    };
+    let alike = Alike { moved, one_person };
     let columns = group_columns(&cases, division);
     let same_image = SameImage::new(parameters.duplicate_ssim, proxies.shape_zyx);
-    let mut audit = of_cases(&rows, &pairwise, &moved, &columns, same_image, parameters)?;
+    let mut audit = of_cases(&rows, &pairwise, &alike, &columns, same_image, parameters)?;
     audit.keep_apart(&cases.same_patient);
     if fold.is_none() {
         audit.labels = labels(out, &cases, &proxies, pairs.as_ref(), parameters)?;
@@ -171,12 +178,21 @@ fn patients(rows: &[&CaseRow]) -> usize {
     rows.iter().map(|row| row.patient_id.as_str()).collect::<BTreeSet<_>>().len()
 }
 
-/// Audits `rows`, ascending by case id, with the transformed duplicates `moved`, and counts the
-/// values of `columns`.
+/// Pairs of cases that alignment shows to be alike.
+#[derive(Default)]
+struct Alike {
+    /// Transformed duplicates.
+    moved: BTreeMap<CasePair, ImageTransform>,
+    /// Images of one person.
+    one_person: BTreeSet<CasePair>,
+}
+
+/// Audits `rows`, ascending by case id, with the pairs that are `alike`, and counts the values of
+/// `columns`.
 fn of_cases(
     rows: &[&CaseRow],
     pairwise: &impl PairwiseSimilarity,
-    moved: &BTreeMap<CasePair, ImageTransform>,
+    alike: &Alike,
     columns: &[String],
     same_image: SameImage,
     parameters: &AuditParameters,
@@ -189,7 +205,7 @@ fn of_cases(
             nearest.see(a, b, value);
         }
     })?;
-    let Links { links, doubtful } = links(rows, pairwise, &nearest_others, moved, same_image, parameters)?;
+    let Links { links, doubtful } = links(rows, pairwise, &nearest_others, alike, same_image, parameters)?;
     let balance = balance(rows);
     let drift = nearest.drift();
     let groups = groups(rows, columns);
@@ -228,7 +244,7 @@ fn links(
     rows: &[&CaseRow],
     pairwise: &impl PairwiseSimilarity,
     nearest_others: &NearestOtherPatient,
-    moved: &BTreeMap<CasePair, ImageTransform>,
+    alike: &Alike,
     same_image: SameImage,
     parameters: &AuditParameters,
 ) -> Result<Links, StoreError> {
@@ -241,7 +257,8 @@ fn links(
     same_file(rows).into_iter().for_each(|two| note(two, Reason::SameFile));
     let standing_out = nearest_others.standing_out(patients(rows), parameters.stand_out);
     standing_out.iter().for_each(|two| note(*two, Reason::StandsOut));
-    moved.keys().for_each(|two| note(*two, Reason::MovedImage));
+    alike.moved.keys().for_each(|two| note(*two, Reason::MovedImage));
+    alike.one_person.iter().for_each(|two| note(*two, Reason::OnePerson));
     let unusual = nearest_others.unusual(&standing_out);
     let mut ssim: HashMap<CasePair, f32> = HashMap::new();
     let mut doubtful = Vec::new();
@@ -271,7 +288,7 @@ fn links(
             split_b: b.split,
             reason: *reason,
             ssim: ssim.get(two).copied(),
-            moved: moved.get(two).cloned(),
+            moved: alike.moved.get(two).cloned(),
             apart: false,
         }
     };
@@ -361,7 +378,7 @@ mod tests {
         let (columns, parameters) = (["modality".to_owned()], AuditParameters::default());
         let line = CasesOnALine(places.to_vec());
         let same_image = SameImage::new(parameters.duplicate_ssim, [side; 3]);
-        of_cases(&rows, &line, &BTreeMap::new(), &columns, same_image, &parameters).unwrap()
+        of_cases(&rows, &line, &Alike::default(), &columns, same_image, &parameters).unwrap()
     }
 
     /// Forty patients far apart from each other on a line; `change` edits the cases.

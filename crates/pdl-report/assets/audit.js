@@ -2,7 +2,8 @@
 // groups by split, domain shift.
 {
   const parts = [], a = DATA.audit;
-  const reasons = { "same-patient": "one patient in the cohort", "same-file": "identical file", "same-image": "near-duplicate", "stands-out": "far more similar than to any other patient", "moved-image": "near-duplicate after flip or shift" };
+  const reasons = { "same-patient": "one patient in the cohort", "same-file": "identical file", "same-image": "near-duplicate", "stands-out": "far more similar than to any other patient", "moved-image": "near-duplicate after flip or shift",
+    "one-person": "agree after alignment as images of one person do" };
   if (!a) parts.push(empty("Not audited yet: ", code("pdl audit OUT"), " searches for leaks between the splits."));
   else {
     const joined = a.links.length - a.leaks;

@@ -6,11 +6,16 @@
 //! (`spectrum`), and only its nearest neighbours by descriptor are aligned and compared voxel by
 //! voxel (`align`).
 //!
-//! A cohort's own template ([`align_group`]) gives affine maps between any two of its cases.
+//! A cohort's own template ([`align_group`]) gives affine maps between any two of its cases. Images
+//! of one person are aligned to each other rigidly ([`rigid_neighbours`]).
 
+mod agreement;
 mod align;
 mod gauss_newton;
 mod motion;
+mod rigid_motion;
+mod rigid_pairs;
+mod rigid_target;
 mod shrink;
 mod spectrum;
 mod template;
@@ -26,6 +31,8 @@ use crate::isa::Isa;
 use crate::ssim::window::SsimWindow;
 use align::Aligner;
 pub use motion::Motion;
+pub use rigid_motion::RigidMotion;
+pub use rigid_pairs::{ALIGNED, RigidPair, rigid_neighbours};
 use spectrum::Spectra;
 pub use template::{GroupAlignment, UnitBox, align_group, value_at};
 pub use unit_affine::UnitAffine;

@@ -21,6 +21,8 @@ pub enum Reason {
     StandsOut,
     /// The SSIM reaches the threshold after the second image is flipped or shifted.
     MovedImage,
+    /// After rigid alignment the images agree as only those of one person do in this cohort.
+    OnePerson,
 }
 
 /// Two cases of different patients that seem to be of one, or of one patient in two splits.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 /// Minimum number of patients for pairs to be reported as standing out.
-const FEWEST_TO_STAND_OUT: usize = 20;
+pub(super) const FEWEST_TO_STAND_OUT: usize = 20;
 
 /// Maximum number of further images of the same person.
 const MOST_OF_ONE_PERSON: usize = 5;

@@ -27,10 +27,27 @@ pub struct AuditParameters {
     /// by --duplicate-ssim.
     #[arg(long)]
     pub invariant: bool,
+    /// When to align every case rigidly to those that resemble it, and to link cases whose images
+    /// then agree as only images of one person do. In cohorts of 20 patients and more.
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    pub align: AlignWhen,
     /// Also compare every label with the vote of similar cases, and list those that differ most.
     /// An earlier comparison is kept if nothing has changed.
     #[arg(long)]
     pub labels: bool,
+}
+
+/// When cases are aligned to find images of one person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum AlignWhen {
+    /// If the cohort states no patients.
+    #[default]
+    Auto,
+    /// In every cohort.
+    Always,
+    /// In no cohort.
+    Never,
 }
 
 impl Default for AuditParameters {

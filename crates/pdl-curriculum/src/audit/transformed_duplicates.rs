@@ -69,7 +69,10 @@ pub(crate) fn find(
 }
 
 /// Voxel size of each case's proxy along x, y, z, mm.
-fn voxels_mm(out: &Path, proxies: &Proxies) -> Result<BTreeMap<String, [f64; 3]>, CurriculumError> {
+pub(super) fn voxels_mm(
+    out: &Path,
+    proxies: &Proxies,
+) -> Result<BTreeMap<String, [f64; 3]>, CurriculumError> {
     let fov_mm = plan::read(out)?.proxies.fov_mm;
     let [nz, ny, nx] = proxies.shape_zyx;
     let sides = [nx, ny, nz];

@@ -195,9 +195,9 @@ impl Target {
 /// How the fixed and the moving volume agree where they overlap.
 pub(super) struct Overlap {
     /// Of the moving volume.
-    mean: f64,
+    pub(super) mean: f64,
     /// Of the moving volume.
-    deviation: f64,
+    pub(super) deviation: f64,
     pub(super) correlation: f64,
 }
 
@@ -249,7 +249,7 @@ pub(super) fn moments(values: &[f32]) -> (f64, f64) {
 
 /// Whether voxel coordinates lie between the centres of the outermost voxels; along an axis of one
 /// voxel, within it.
-fn inside(at: [f32; 3], sides: [f32; 3]) -> bool {
+pub(super) fn inside(at: [f32; 3], sides: [f32; 3]) -> bool {
     (0..3).all(|axis| match sides[axis] {
         1.0 => (-0.5..=0.5).contains(&at[axis]),
         side => (0.0..=side - 1.0).contains(&at[axis]),
@@ -287,15 +287,15 @@ fn increment(change: &[f64; PARAMETERS]) -> UnitAffine {
 
 /// Solves the first `count` normal equations by Cholesky's decomposition, with `damping` times the
 /// mean diagonal added to the diagonal; the other parameters are 0.
-fn solve(
-    hessian: &[[f64; PARAMETERS]; PARAMETERS],
-    right: &[f64; PARAMETERS],
+pub(super) fn solve<const N: usize>(
+    hessian: &[[f64; N]; N],
+    right: &[f64; N],
     count: usize,
     damping: f64,
-) -> [f64; PARAMETERS] {
+) -> [f64; N] {
     let mean = (0..count).map(|k| hessian[k][k]).sum::<f64>() / count as f64;
     let mut lower = *hessian;
-    let mut solution = [0.0; PARAMETERS];
+    let mut solution = [0.0; N];
     if mean.is_nan() || mean <= 0.0 {
         return solution;
     }

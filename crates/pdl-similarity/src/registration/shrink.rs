@@ -45,6 +45,31 @@ fn shares(cell: usize, cells: usize, n: usize) -> Vec<(usize, f32)> {
     voxels.map(|voxel| (voxel, share(voxel) as f32)).filter(|(_, share)| *share > 0.0).collect()
 }
 
+/// A C array (z, y, x) blurred `times` times by (1 2 1) / 4 along each axis; beyond the border as
+/// at the border.
+pub(super) fn blurred(mut voxels: Vec<f32>, shape: [usize; 3], times: usize) -> Vec<f32> {
+    for axis in 0..3 {
+        let inner: usize = shape[axis + 1..].iter().product();
+        for slab in voxels.chunks_exact_mut(shape[axis] * inner) {
+            (0..times).for_each(|_| blur_along(slab, inner));
+        }
+    }
+    voxels
+}
+
+/// Blurs once between rows of `inner` values.
+fn blur_along(slab: &mut [f32], inner: usize) {
+    let mut before = slab[..inner].to_vec();
+    for start in (0..slab.len()).step_by(inner) {
+        let next = if start + inner < slab.len() { start + inner } else { start };
+        for (column, before) in before.iter_mut().enumerate() {
+            let own = slab[start + column];
+            slab[start + column] = 0.25 * *before + 0.5 * own + 0.25 * slab[next + column];
+            *before = own;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,5 +83,14 @@ mod tests {
         let cube: Vec<f32> = (0..8).map(|v| v as f32).collect();
         assert_eq!(shrunk(&cube, [2, 2, 2], [1, 1, 1]), [3.5]);
         assert_eq!(shrunk(&cube, [2, 2, 2], [4, 2, 1]), [0.5, 2.5, 4.5, 6.5]);
+    }
+
+    #[test]
+    fn a_blur_keeps_the_sum_and_spreads_by_binomials() {
+        let mut line = vec![0.0; 9];
+        line[4] = 16.0;
+        assert_eq!(blurred(line, [1, 9, 1], 2), [0.0, 0.0, 1.0, 4.0, 6.0, 4.0, 1.0, 0.0, 0.0]);
+        let edge = blurred(vec![4.0, 0.0, 0.0], [3, 1, 1], 1);
+        assert_eq!(edge, [3.0, 1.0, 0.0], "beyond the border as at the border");
     }
 }

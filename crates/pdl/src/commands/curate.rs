@@ -1,4 +1,4 @@
-//! `pdl curate`: all stages, with one round in which patients that look like one person are merged.
+//! `pdl curate`: all stages, with rounds in which patients that look like one person are merged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -33,6 +33,10 @@ const STAGES: [&str; 6] = ["index", "prepare", "compare", "rank", "audit", "repo
 /// images are too alike to tell persons apart, for instance because the modality is wrong and
 /// everything is one grey.
 const MOST_MERGED: usize = 4;
+
+/// How often patients are merged: new splits make a new plan, and with other proxies a person may be
+/// recognised who was not before.
+const MOST_ROUNDS: usize = 2;
 
 /// Arguments of `pdl curate`.
 #[derive(Debug, clap::Args)]
@@ -94,7 +98,10 @@ fn run_stages(args: &Args, stages: &mut Stages<'_>) -> Result<()> {
     stages.prepare(replan)?;
     enter("compare");
     stages.compare()?;
-    if merge_patients(&cohort.cohort, stages, undecided)? {
+    for _ in 0..MOST_ROUNDS {
+        if !merge_patients(&cohort.cohort, stages, undecided)? {
+            break;
+        }
         enter("prepare");
         stages.prepare(replan)?;
         enter("compare");

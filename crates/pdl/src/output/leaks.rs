@@ -88,6 +88,7 @@ fn why(link: &Link) -> String {
         Reason::SameImage => "are near-duplicates".to_owned(),
         Reason::StandsOut => "are more similar than either is to any other patient".to_owned(),
         Reason::MovedImage => format!("are near-duplicates{}", motion_text(link.moved.as_ref())),
+        Reason::OnePerson => "agree after rigid alignment as images of one person do".to_owned(),
     };
     let ssim = link.ssim.map_or(String::new(), |ssim| format!(" (SSIM {ssim:.3})"));
     format!("{why}{ssim}")

@@ -1,0 +1,219 @@
+//! Which cases show one person, by how well their images agree after rigid alignment.
+//!
+//! How alike two persons are depends on the cohort, and within it on the case: some look like many
+//! others. So an agreement is judged by those that the same two cases have with others, in units
+//! that the cohort itself gives: the mean spacing of the best agreements with others. Images of one
+//! person agree with each other more than with any other. Of two that happens by chance, so they
+//! must stand out far; three or more, all nearest to each other, chance hardly ever makes.
+
+use std::collections::BTreeSet;
+
+use crate::audit::nearest_other_patient::CasePair;
+
+/// What a case usually has is the mean over so many others that agree with it most, the best left
+/// out.
+const COMPARED: usize = 10;
+
+/// Most images of one person that are joined by their agreement.
+const MOST_OF_ONE_PERSON: usize = 4;
+
+/// The ranks of a case's agreements, from 0, from which their spacing is measured: beyond those
+/// that may be of the same person.
+const RANKS: std::ops::Range<usize> = 5..15;
+
+/// In mean spacings, by how much two images must agree more than with the next case, for both
+/// together, and more than either usually does.
+const PAIR_APART: f64 = 6.5;
+
+/// In mean spacings, by how much more images must agree than with the next case, for all together.
+const GROUP_APART: f64 = 3.0;
+
+/// The same where groups of one size hold most cases of the cohort: there several images of each
+/// person are the rule.
+const USUAL_GROUP_APART: f64 = 0.5;
+
+/// The agreements of every case with those that it was aligned to, largest first; ties by case
+/// number.
+pub(crate) struct Agreements {
+    of_case: Vec<Vec<(f64, usize)>>,
+}
+
+impl Agreements {
+    /// For cases numbered from 0, from pairs of them.
+    pub(crate) fn new(cases: usize, pairs: impl IntoIterator<Item = (CasePair, f64)>) -> Self {
+        let mut of_case = vec![Vec::new(); cases];
+        for ((a, b), agreement) in pairs {
+            of_case[a].push((agreement, b));
+            of_case[b].push((agreement, a));
+        }
+        for own in &mut of_case {
+            own.sort_by(|(x, i): &(f64, usize), (y, j)| y.total_cmp(x).then(i.cmp(j)));
+        }
+        Self { of_case }
+    }
+
+    /// Pairs of cases that seem to show one person, ascending.
+    pub(crate) fn one_person(&self) -> BTreeSet<CasePair> {
+        let groups = self.groups();
+        let pairs = |group: &BTreeSet<usize>| -> Vec<CasePair> {
+            group.iter().flat_map(|a| group.range(a + 1..).map(move |b| (*a, *b))).collect()
+        };
+        groups.iter().flat_map(pairs).collect()
+    }
+
+    /// The mean agreement of a case with those that it is compared with.
+    fn usual(&self, case: usize) -> Option<f64> {
+        let others = self.of_case[case].get(1..)?;
+        let others = &others[..others.len().min(COMPARED)];
+        (others.len() >= COMPARED / 2)
+            .then(|| others.iter().map(|(value, _)| value).sum::<f64>() / others.len() as f64)
+    }
+
+    /// By how much two cases agree more than either usually does with others.
+    fn excess(&self, group: &BTreeSet<usize>) -> Option<f64> {
+        let usual = group.iter().map(|case| self.usual(*case)).collect::<Option<Vec<f64>>>()?;
+        let agreement = self.of_case[*group.first()?].first()?.0;
+        Some(agreement - usual.into_iter().fold(f64::NEG_INFINITY, f64::max))
+    }
+
+    /// The mean spacing of agreements near the top, as if they fell exponentially: the largest of
+    /// many random ones exceeds the second by so much on average (Renyi 1953).
+    fn spacing(&self) -> Option<f64> {
+        let of_case = |own: &Vec<(f64, usize)>| {
+            let end = RANKS.end.min(own.len().checked_sub(1)?);
+            let ranks = RANKS.start..end;
+            let last = own.get(end)?.0;
+            // Above rank k, counted from 1, rank j lies by the sum of 1/i over i = j ... k-1.
+            let expected = |rank: usize| (rank + 1..=end).map(|i| 1.0 / i as f64).sum::<f64>();
+            let sums = ranks.map(|rank| [own[rank].0 - last, expected(rank)]);
+            let [excess, expected] = sums.fold([0.0, 0.0], |[a, b], [c, d]| [a + c, b + d]);
+            (expected > 0.0).then_some(excess / expected)
+        };
+        let mut spacings: Vec<f64> = self.of_case.iter().filter_map(of_case).collect();
+        spacings.sort_by(f64::total_cmp);
+        quantile(&spacings, 0.5).filter(|spacing| *spacing > 0.0)
+    }
+
+    /// Groups of cases each of which agrees with all the others of the group more than with any
+    /// case outside, by enough. A group that holds two disjoint smaller ones is left out: two
+    /// similar persons stay two.
+    fn groups(&self) -> Vec<BTreeSet<usize>> {
+        let Some(spacing) = self.spacing() else { return Vec::new() };
+        let mut groups: Vec<BTreeSet<usize>> = Vec::new();
+        for size in 2..=MOST_OF_ONE_PERSON {
+            let apart: Vec<(BTreeSet<usize>, f64)> = (0..self.of_case.len())
+                .filter_map(|case| self.nearest(case, size).filter(|group| group.first() == Some(&case)))
+                .filter_map(|group| self.apart(&group).map(|apart| (group, apart / spacing)))
+                .collect();
+            let is_usual = 2 * size * apart.len() > self.of_case.len();
+            let stands_out = |group: &BTreeSet<usize>, apart: f64| match size {
+                2 => self.excess(group).is_some_and(|own| own / spacing + apart >= PAIR_APART),
+                _ => apart >= if is_usual { USUAL_GROUP_APART } else { GROUP_APART },
+            };
+            let found = apart.into_iter().filter(|(group, apart)| stands_out(group, *apart));
+            for (group, _) in found {
+                let within: Vec<&BTreeSet<usize>> =
+                    groups.iter().filter(|own| own.is_subset(&group)).collect();
+                let holds_two = within.iter().any(|one| within.iter().any(|other| one.is_disjoint(other)));
+                if !holds_two {
+                    groups.push(group);
+                }
+            }
+        }
+        groups
+    }
+
+    /// A case and those that it agrees with most, `size` in all.
+    fn nearest(&self, case: usize, size: usize) -> Option<BTreeSet<usize>> {
+        let others = self.of_case[case].get(..size - 1)?;
+        Some(others.iter().map(|(_, other)| *other).chain([case]).collect())
+    }
+
+    /// By how much the members of a group agree more with its last member than with the next case
+    /// outside, summed over the members; nothing where it is not the nearest of one of them.
+    fn apart(&self, group: &BTreeSet<usize>) -> Option<f64> {
+        let gap = |member: &usize| {
+            let size = group.len();
+            let is_nearest = self.nearest(*member, size).as_ref() == Some(group);
+            let own = &self.of_case[*member];
+            is_nearest.then_some(own[size - 2].0 - own.get(size - 1)?.0)
+        };
+        group.iter().map(gap).sum()
+    }
+}
+
+/// A quantile of ascending values, linear between them.
+fn quantile(values: &[f64], share: f64) -> Option<f64> {
+    let place = share * values.len().checked_sub(1)? as f64;
+    let (below, above) = (values.get(place as usize)?, values.get(place.ceil() as usize)?);
+    Some(below + (above - below) * place.fract())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A cohort of `cases` in which strangers agree by values from 1 to 2 that look random, and
+    /// `own` says what the images of one person agree by.
+    fn cohort(cases: usize, own: impl Fn(usize, usize) -> Option<f64>) -> Agreements {
+        let chance = |a: usize, b: usize| {
+            let state = ((a * 1000 + b) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            let mixed = (state ^ (state >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            1.0 + (mixed >> 40) as f64 / (1_u64 << 24) as f64
+        };
+        let pairs = (0..cases).flat_map(|a| (a + 1..cases).map(move |b| (a, b)));
+        Agreements::new(cases, pairs.map(|(a, b)| ((a, b), own(a, b).unwrap_or_else(|| chance(a, b)))))
+    }
+
+    #[test]
+    fn strangers_are_not_linked() {
+        for cases in [20, 40, 100, 200] {
+            assert!(cohort(cases, |_, _| None).one_person().is_empty(), "{cases}");
+        }
+        assert!(cohort(0, |_, _| None).one_person().is_empty());
+        assert!(cohort(3, |_, _| Some(1.0)).one_person().is_empty());
+        assert!(cohort(60, |_, _| Some(1.0)).one_person().is_empty(), "all are alike");
+    }
+
+    #[test]
+    fn two_images_of_few_persons_stand_out() {
+        let linked = cohort(80, |a, b| (a / 2 == b / 2 && a < 20).then_some(4.5)).one_person();
+        let expected: BTreeSet<CasePair> = (0..10).map(|person| (2 * person, 2 * person + 1)).collect();
+        assert_eq!(linked, expected);
+    }
+
+    #[test]
+    fn three_images_of_every_person_form_groups() {
+        // Too little for two images, and what all have in common.
+        let value = |a: usize, b: usize| (a / 3 == b / 3).then_some(3.0 + 0.01 * (a % 5) as f64);
+        let linked = cohort(60, value).one_person();
+        let expected: BTreeSet<CasePair> = (0..20)
+            .flat_map(|person| [(0, 1), (0, 2), (1, 2)].map(|(a, b)| (3 * person + a, 3 * person + b)))
+            .collect();
+        assert_eq!(linked, expected);
+    }
+
+    #[test]
+    fn two_similar_persons_stay_two() {
+        let value = |a: usize, b: usize| match (a / 2 == b / 2, a < 4 && b < 4) {
+            (true, _) => Some(6.0),
+            (false, true) => Some(4.0),
+            (false, false) => None,
+        };
+        let linked = cohort(60, value).one_person();
+        assert_eq!(linked, (0..30).map(|person| (2 * person, 2 * person + 1)).collect());
+    }
+
+    proptest! {
+        /// The order in which pairs come changes nothing.
+        #[test]
+        fn the_order_of_pairs_does_not_count(values in prop::collection::vec(0.0_f64..3.0, 190), turn in 0_usize..190) {
+            let mut pairs: Vec<(CasePair, f64)> =
+                (0..20).flat_map(|a| (a + 1..20).map(move |b| (a, b))).zip(values).collect();
+            let linked = Agreements::new(20, pairs.clone()).one_person();
+            pairs.rotate_left(turn);
+            prop_assert_eq!(linked, Agreements::new(20, pairs).one_person());
+        }
+    }
+}
