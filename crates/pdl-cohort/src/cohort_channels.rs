@@ -136,8 +136,8 @@ impl Layout {
     /// files bear their names.
     ///
     /// # Errors
-    /// [`CohortError::NoChannel`] when there is no channel of a name, and [`CohortError::InvalidOption`]
-    /// when one has a pattern, which is for DICOM.
+    /// [`CohortError::NoChannel`] when there is no channel of a name, and
+    /// [`CohortError::InvalidOption`] when one has a pattern, which is for DICOM.
     pub(crate) fn choose_channels(&mut self, choices: &[ChannelChoice]) -> Result<Vec<u32>, CohortError> {
         if let Some(choice) = choices.iter().find(|choice| choice.pattern.is_some()) {
             let problem = "patterns are for series of a DICOM cohort; channels of files go by their names";

@@ -32,8 +32,8 @@ impl DicomChannels {
     /// From the parameters.
     ///
     /// # Errors
-    /// [`CohortError::InvalidOption`] when they name no series, and [`StoreError::Machine`] when the
-    /// machine keeps a header from being read.
+    /// [`CohortError::InvalidOption`] when they name no series, and [`StoreError::Machine`] when
+    /// the machine keeps a header from being read.
     pub(crate) fn new(parameters: &IndexParameters, series: &[Series]) -> Result<Self, CohortError> {
         let choices = ChannelChoice::all(&parameters.channels)?;
         let described = choices.iter().any(|choice| choice.pattern.is_some());

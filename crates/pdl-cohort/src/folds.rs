@@ -69,8 +69,8 @@ pub struct AppliedFold {
 /// is one group, in the order of their names.
 ///
 /// # Errors
-/// [`CohortError::InvalidOption`] if there is no such fold or column, or fewer patients or groups than
-/// folds.
+/// [`CohortError::InvalidOption`] if there is no such fold or column, or fewer patients or groups
+/// than folds.
 pub fn apply<'a>(
     cases: &mut Cases,
     division: impl Into<FoldDivision<'a>>,

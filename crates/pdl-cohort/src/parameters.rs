@@ -254,7 +254,8 @@ impl IndexParameters {
 
 impl IndexParameters {
     /// # Errors
-    /// [`CohortError::InvalidOption`] if the column cannot group patients, or strata are requested, too.
+    /// [`CohortError::InvalidOption`] if the column cannot group patients, or strata are requested,
+    /// too.
     fn check_groups(&self) -> Result<(), CohortError> {
         let Some(column) = &self.group_by else { return Ok(()) };
         let problem = if PATIENTS_OWN.contains(&column.as_str()) {

@@ -63,7 +63,8 @@ pub(crate) fn window_finding(
 /// The normalisation of every case, and the mapping of a proxy's intensities to [0, 1].
 ///
 /// # Errors
-/// [`PrepareError::InvalidOption`] if an option's value is invalid, or applies to another scheme only.
+/// [`PrepareError::InvalidOption`] if an option's value is invalid, or applies to another scheme
+/// only.
 pub(crate) fn choose(
     fingerprint: &Fingerprint,
     parameters: &PrepareParameters,

@@ -90,8 +90,8 @@ fn share_volumes(stage: &Stage<'_>, row: &CaseRow, volumes: &PreparedRow) -> Res
 ///
 /// # Errors
 /// [`PrepareError::NotShared`] when this is not the folder that the plan was made in;
-/// [`PrepareError::CaseNumber`] when a number in `wanted` is out of range; [`PrepareError::Store`] when
-/// `cases.parquet` cannot be read.
+/// [`PrepareError::CaseNumber`] when a number in `wanted` is out of range; [`PrepareError::Store`]
+/// when `cases.parquet` cannot be read.
 pub fn submit_results(
     out: &Path,
     plan: &Plan,
