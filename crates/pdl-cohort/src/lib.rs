@@ -320,7 +320,7 @@ pub enum CohortError {
     /// A cell `labels_annotated` that names no label.
     #[error("case {case}: {problem}")]
     Annotated {
-        /// The case.
+        /// Id of the case with the cell.
         case: String,
         /// What is wrong with the cell.
         problem: String,
