@@ -54,7 +54,7 @@ enum Kind {
 /// A segment of a segmentation object: its number and its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// Segment number, from 1; from 0 in a label map.
+    /// Segment number: from 1 by the standard, from 0 in a label map and where a writer counts so.
     pub number: u16,
     /// Segment label, trimmed, with people's names masked; its property type if it has no label.
     pub name: String,
@@ -314,10 +314,9 @@ fn described(object: &InMemDicomObject) -> Vec<Described> {
     let people = NameMask::of(&Identifiers::of(object, Source::Labels));
     let declared = declares_characters(object);
     let is_label_map = text(object, tags::SEGMENTATION_TYPE) == "LABELMAP";
-    let least = if is_label_map { 0.0 } else { 1.0 };
     let padding = background(object).filter(|_| is_label_map);
     let described = |item: &InMemDicomObject| {
-        let number = number(item, tags::SEGMENT_NUMBER).filter(|n| (least..=65535.0).contains(n))? as u16;
+        let number = number(item, tags::SEGMENT_NUMBER).filter(|n| (0.0..=65535.0).contains(n))? as u16;
         let code = items(item, tags::SEGMENTED_PROPERTY_TYPE_CODE_SEQUENCE).first();
         let of_code = |tag| code.map(|code| text(code, tag)).unwrap_or_default();
         let coded =

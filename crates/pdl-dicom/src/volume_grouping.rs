@@ -277,8 +277,7 @@ impl Resolver<'_> {
             return Ok(vec![Part { members: sorted, by, doubt: None }]);
         };
         let parts = |attribute: &Attribute| by_attribute(self.group, &sorted, *attribute);
-        let is_told =
-            |attribute: &&Attribute| parts(*attribute).is_some_and(|parts| are_same(&parts, &slabs));
+        let is_told = |attribute: &&Attribute| parts(attribute).is_some_and(|parts| are_same(&parts, &slabs));
         let are_long = slabs.iter().all(|slab| slab.len() >= FEWEST_SLICES);
         match Attribute::ALL.iter().filter(|_| are_long).find(is_told) {
             Some(attribute) => self.split(slabs, attribute.name(), &by),
