@@ -34,8 +34,8 @@ const STAGES: [&str; 6] = ["index", "prepare", "compare", "rank", "audit", "repo
 /// everything is one grey.
 const MOST_MERGED: usize = 4;
 
-/// How often patients are merged: new splits make a new plan, and with other proxies a person may be
-/// recognised who was not before.
+/// How often patients are merged: new splits make a new plan, and with other proxies a person may
+/// be recognised who was not before.
 const MOST_ROUNDS: usize = 2;
 
 /// Arguments of `pdl curate`.
