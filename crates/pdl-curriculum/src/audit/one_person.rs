@@ -60,7 +60,8 @@ pub(super) fn find(
         let (a, b) = numbers[pair.a].zip(numbers[pair.b])?;
         Some(((a.min(b), a.max(b)), pair.agreement))
     };
-    let found = Agreements::new(rows.len(), aligned.iter().filter_map(pair)).one_person();
+    let found =
+        Agreements::new(rows.len(), aligned.iter().filter_map(pair)).one_person(when == AlignWhen::Always);
     Ok(found.into_iter().filter(|(a, b)| rows[*a].patient_id != rows[*b].patient_id).collect())
 }
 

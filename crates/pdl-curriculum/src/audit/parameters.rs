@@ -41,10 +41,12 @@ pub struct AuditParameters {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum AlignWhen {
-    /// If the cohort states no patients.
+    /// If the cohort states no patients. Two images alone are linked only if most cases of the
+    /// cohort have a second one.
     #[default]
     Auto,
-    /// In every cohort.
+    /// In every cohort. Two images alone are linked, too; they can be of two persons who resemble
+    /// each other closely.
     Always,
     /// In no cohort.
     Never,

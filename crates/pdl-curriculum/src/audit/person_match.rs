@@ -26,11 +26,16 @@ const RANKS: std::ops::Range<usize> = 5..15;
 const PAIR_APART: f64 = 6.5;
 
 /// In mean spacings, by how much more images must agree than with the next case, for all together.
-const GROUP_APART: f64 = 3.0;
+const GROUP_APART: f64 = 6.0;
 
-/// The same where groups of one size hold most cases of the cohort: there several images of each
+/// The same where groups of that size hold most cases of the cohort: there several images of each
 /// person are the rule.
 const USUAL_GROUP_APART: f64 = 0.5;
+
+/// From which share of the cases on that are in groups of a size this size is the rule; of two that
+/// are nearest to each other by chance are many.
+const USUAL_SHARE: f64 = 0.5;
+const USUAL_SHARE_OF_PAIRS: f64 = 0.75;
 
 /// The agreements of every case with those that it was aligned to, largest first; ties by case
 /// number.
@@ -52,9 +57,10 @@ impl Agreements {
         Self { of_case }
     }
 
-    /// Pairs of cases that seem to show one person, ascending.
-    pub(crate) fn one_person(&self) -> BTreeSet<CasePair> {
-        let groups = self.groups();
+    /// Pairs of cases that seem to show one person, ascending. With `lone_pairs` they may be the
+    /// only ones of the cohort: then two persons who resemble each other closely can be among them.
+    pub(crate) fn one_person(&self, lone_pairs: bool) -> BTreeSet<CasePair> {
+        let groups = self.groups(lone_pairs);
         let pairs = |group: &BTreeSet<usize>| -> Vec<CasePair> {
             group.iter().flat_map(|a| group.range(a + 1..).map(move |b| (*a, *b))).collect()
         };
@@ -97,7 +103,7 @@ impl Agreements {
     /// Groups of cases each of which agrees with all the others of the group more than with any
     /// case outside, by enough. A group that holds two disjoint smaller ones is left out: two
     /// similar persons stay two.
-    fn groups(&self) -> Vec<BTreeSet<usize>> {
+    fn groups(&self, lone_pairs: bool) -> Vec<BTreeSet<usize>> {
         let Some(spacing) = self.spacing() else { return Vec::new() };
         let mut groups: Vec<BTreeSet<usize>> = Vec::new();
         for size in 2..=MOST_OF_ONE_PERSON {
@@ -105,10 +111,13 @@ impl Agreements {
                 .filter_map(|case| self.nearest(case, size).filter(|group| group.first() == Some(&case)))
                 .filter_map(|group| self.apart(&group).map(|apart| (group, apart / spacing)))
                 .collect();
-            let is_usual = 2 * size * apart.len() > self.of_case.len();
-            let stands_out = |group: &BTreeSet<usize>, apart: f64| match size {
-                2 => self.excess(group).is_some_and(|own| own / spacing + apart >= PAIR_APART),
-                _ => apart >= if is_usual { USUAL_GROUP_APART } else { GROUP_APART },
+            let share = (size * apart.len()) as f64 / self.of_case.len() as f64;
+            let is_usual = share > if size == 2 { USUAL_SHARE_OF_PAIRS } else { USUAL_SHARE };
+            let stands_out = |group: &BTreeSet<usize>, apart: f64| match (size, is_usual) {
+                (2, false) if !lone_pairs => false,
+                (2, _) => self.excess(group).is_some_and(|own| own / spacing + apart >= PAIR_APART),
+                (_, true) => apart >= USUAL_GROUP_APART,
+                (_, false) => apart >= GROUP_APART,
             };
             let found = apart.into_iter().filter(|(group, apart)| stands_out(group, *apart));
             for (group, _) in found {
@@ -169,25 +178,29 @@ mod tests {
     #[test]
     fn strangers_are_not_linked() {
         for cases in [20, 40, 100, 200] {
-            assert!(cohort(cases, |_, _| None).one_person().is_empty(), "{cases}");
+            assert!(cohort(cases, |_, _| None).one_person(true).is_empty(), "{cases}");
         }
-        assert!(cohort(0, |_, _| None).one_person().is_empty());
-        assert!(cohort(3, |_, _| Some(1.0)).one_person().is_empty());
-        assert!(cohort(60, |_, _| Some(1.0)).one_person().is_empty(), "all are alike");
+        assert!(cohort(0, |_, _| None).one_person(true).is_empty());
+        assert!(cohort(3, |_, _| Some(1.0)).one_person(true).is_empty());
+        assert!(cohort(60, |_, _| Some(1.0)).one_person(true).is_empty(), "all are alike");
     }
 
     #[test]
     fn two_images_of_few_persons_stand_out() {
-        let linked = cohort(80, |a, b| (a / 2 == b / 2 && a < 20).then_some(4.5)).one_person();
+        let few = cohort(80, |a, b| (a / 2 == b / 2 && a < 20).then_some(4.5));
+        let linked = few.one_person(true);
         let expected: BTreeSet<CasePair> = (0..10).map(|person| (2 * person, 2 * person + 1)).collect();
         assert_eq!(linked, expected);
+        assert!(few.one_person(false).is_empty(), "they may be persons who resemble each other");
+        let all = cohort(80, |a, b| (a / 2 == b / 2).then_some(4.5)).one_person(false);
+        assert_eq!(all.len(), 40, "where two images are the rule they are joined");
     }
 
     #[test]
     fn three_images_of_every_person_form_groups() {
         // Too little for two images, and what all have in common.
         let value = |a: usize, b: usize| (a / 3 == b / 3).then_some(3.0 + 0.01 * (a % 5) as f64);
-        let linked = cohort(60, value).one_person();
+        let linked = cohort(60, value).one_person(true);
         let expected: BTreeSet<CasePair> = (0..20)
             .flat_map(|person| [(0, 1), (0, 2), (1, 2)].map(|(a, b)| (3 * person + a, 3 * person + b)))
             .collect();
@@ -201,7 +214,7 @@ mod tests {
             (false, true) => Some(4.0),
             (false, false) => None,
         };
-        let linked = cohort(60, value).one_person();
+        let linked = cohort(60, value).one_person(true);
         assert_eq!(linked, (0..30).map(|person| (2 * person, 2 * person + 1)).collect());
     }
 
@@ -211,9 +224,9 @@ mod tests {
         fn the_order_of_pairs_does_not_count(values in prop::collection::vec(0.0_f64..3.0, 190), turn in 0_usize..190) {
             let mut pairs: Vec<(CasePair, f64)> =
                 (0..20).flat_map(|a| (a + 1..20).map(move |b| (a, b))).zip(values).collect();
-            let linked = Agreements::new(20, pairs.clone()).one_person();
+            let linked = Agreements::new(20, pairs.clone()).one_person(true);
             pairs.rotate_left(turn);
-            prop_assert_eq!(linked, Agreements::new(20, pairs).one_person());
+            prop_assert_eq!(linked, Agreements::new(20, pairs).one_person(true));
         }
     }
 }
