@@ -96,8 +96,8 @@ fn predictions_of_nnunet_are_scored_by_names_and_cases_that_cannot_be_are_told()
 
 #[derive(serde::Deserialize)]
 struct OfNnunet {
-    labels: Value,
-    regions_class_order: Value,
+    /// The file as text, as regions are in its order.
+    dataset_json: String,
     /// Voxels with x fastest.
     reference: Vec<u16>,
     predicted: Vec<u16>,
@@ -119,11 +119,7 @@ fn regions_and_ignored_voxels_are_scored_as_by_nnunet() {
         for (place, voxels) in [(&labels, &case.reference), (&predictions, &case.predicted)] {
             write(&place.join("a.nii.gz"), &Volume::new(grid, voxels.clone()).unwrap());
         }
-        let mut dataset = json!({ "labels": case.labels, "channel_names": {"0": "MR"} });
-        if !case.regions_class_order.is_null() {
-            dataset["regions_class_order"] = case.regions_class_order.clone();
-        }
-        std::fs::write(folder.path().join("dataset.json"), dataset.to_string()).unwrap();
+        std::fs::write(folder.path().join("dataset.json"), &case.dataset_json).unwrap();
         let file = folder.path().join("rows.parquet");
         let [p, l, to] = [&predictions, &labels, &file].map(|path| path.to_str().unwrap());
         run_ok(&["score", p, l, "--to", to]);
@@ -156,8 +152,8 @@ fn regions_without_values_are_told_and_labels_scored() {
     for place in [&predictions, &labels] {
         write(&place.join("a.nii.gz"), &map(&[1, 2], "RAS"));
     }
-    let dataset = json!({ "labels": {"background": 0, "whole": [1, 2], "core": 2} });
-    std::fs::write(folder.path().join("dataset.json"), dataset.to_string()).unwrap();
+    let dataset = r#"{"labels": {"background": 0, "whole": [1, 2], "core": 2}}"#;
+    std::fs::write(folder.path().join("dataset.json"), dataset).unwrap();
     let output = run(&["score", predictions.to_str().unwrap(), labels.to_str().unwrap()]);
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("single labels are scored instead of regions"), "{told}");

@@ -56,7 +56,10 @@ def main():
                 maps = [random.choice(pool, SHAPE) for pool in pools]
                 found = metrics(Path(folder), labels, order, *maps)
                 flat = [voxels.ravel(order="F").tolist() for voxels in maps]
-                cases.append({"labels": labels, "regions_class_order": order, "reference": flat[0], "predicted": flat[1], "metrics": found})
+                dataset = {"channel_names": {"0": "MR"}, "labels": labels} | ({"regions_class_order": order} if order else {})
+                # As text: regions are in the order of the file.
+                case = {"dataset_json": json.dumps(dataset), "reference": flat[0], "predicted": flat[1], "metrics": found}
+                cases.append(case)
     versions = {name: version(name) for name in ("nnunetv2", "numpy", "nibabel")}
     print(json.dumps({"versions": versions, "shape": SHAPE, "cases": cases}))
 
