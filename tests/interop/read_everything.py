@@ -27,7 +27,8 @@ JSON_SCHEMAS = {
     "run.json": "run",
     "postprocessing.json": "postprocessing",
     "tuning.json": "tuning",
-    "tuned.json": "tuned",
+    "comparison.json": "comparison-info",
+    "subsets.json": "subsets-info",
 }
 
 

@@ -91,6 +91,58 @@ pub fn apply<'a>(
     Ok(applied)
 }
 
+/// Fewest parts of [`rotate`]: one to test, one to validate, and one to train.
+const FEWEST_PARTS: u32 = 3;
+
+/// Divides all labelled cases, whatever their splits, into as many parts as there are folds, by
+/// patient and stratified as folds are, and gives each the split that it has in one of them: test
+/// for the fold's own part, validation for the next one, training for the others. Over all folds
+/// every case is in the test split once.
+///
+/// # Errors
+/// [`CohortError::Option`] if there is no such fold, or fewer patients or groups than parts.
+pub fn rotate(cases: &mut Cases, fold: Fold) -> Result<Vec<Finding>, CohortError> {
+    let Fold { fold, folds } = fold;
+    let rows: Vec<&CaseRow> = cases.labelled().collect();
+    if folds < FEWEST_PARTS || fold >= folds {
+        return Err(CohortError::Option(format!(
+            "--folds {folds}: expected at least {FEWEST_PARTS} parts to train, to validate and to test, numbered from \
+             0; found part {fold} of {folds}"
+        )));
+    }
+    let too_few = |count: usize, what: &str| {
+        CohortError::Option(format!(
+            "--folds {folds}: the cohort has {count} labelled {what}, fewer than parts"
+        ))
+    };
+    let (parts, findings) = match cases.parameters.group_by.as_deref() {
+        Some(column) => {
+            let groups = patient_groups::groups(&rows, column)?;
+            if groups.len() < folds as usize {
+                return Err(too_few(groups.len(), &format!("groups by {column}")));
+            }
+            let dealt = patient_groups::deal(&groups, folds as usize, cases.parameters.split_seed);
+            (parts_of_groups(&dealt), Vec::new())
+        }
+        None => {
+            let strata = strata::of_patients(&rows, &cases.parameters.stratify)?;
+            if strata.len() < folds as usize {
+                return Err(too_few(strata.len(), "patients"));
+            }
+            deal_patients(&strata, folds as usize, "part 1", cases.parameters.split_seed)
+        }
+    };
+    let next = (fold + 1) % folds;
+    for row in cases.rows.iter_mut().filter(|row| row.is_usable()) {
+        row.split = match parts.get(&row.patient_id) {
+            Some(part) if *part == fold as usize => Split::Test,
+            Some(part) if *part == next as usize => Split::Val,
+            _ => Split::Train,
+        };
+    }
+    Ok(findings)
+}
+
 /// The number of groups by a column among the cases that folds divide.
 ///
 /// # Errors
@@ -120,11 +172,7 @@ fn divide_groups(
         return Err(InvalidOption::with_value("folds", folds, problem).into());
     }
     let dealt = patient_groups::deal(&groups, folds, cases.parameters.split_seed);
-    let mut of_patient = BTreeMap::new();
-    for (number, groups) in dealt.iter().enumerate() {
-        let patients = groups.iter().flat_map(|group| &group.patients);
-        of_patient.extend(patients.map(|patient| (patient.clone(), number)));
-    }
+    let of_patient = parts_of_groups(&dealt);
     let own = dealt.get(fold.fold as usize).into_iter().flatten();
     let values = own.map(|group| group.name.clone()).collect();
     let held_out = Some(HeldOutGroups { column: column.to_owned(), values });
@@ -160,7 +208,29 @@ fn divide(cases: &Cases, folds: u32) -> Result<(BTreeMap<String, usize>, Applied
             format!("there are {} patients outside the test split, and 2 folds at least", of_patient.len());
         return Err(InvalidOption::with_value("folds", folds, problem).into());
     }
-    let patients = strata::in_turn("fold 1", cases.parameters.split_seed, of_patient.keys().copied());
+    let (of, findings) = deal_patients(&of_patient, folds, "fold 1", cases.parameters.split_seed);
+    Ok((of, AppliedFold { held_out: None, findings }))
+}
+
+/// The part of every patient of groups that were dealt to parts.
+fn parts_of_groups(dealt: &[Vec<&PatientGroup>]) -> BTreeMap<String, usize> {
+    let mut of_patient = BTreeMap::new();
+    for (number, groups) in dealt.iter().enumerate() {
+        let patients = groups.iter().flat_map(|group| &group.patients);
+        of_patient.extend(patients.map(|patient| (patient.clone(), number)));
+    }
+    of_patient
+}
+
+/// Deals patients with their strata to `folds` parts of equal size, within one, in the order of the
+/// hash of `purpose`, seed and patient.
+fn deal_patients(
+    of_patient: &BTreeMap<&str, Strata>,
+    folds: usize,
+    purpose: &str,
+    seed: u64,
+) -> (BTreeMap<String, usize>, Vec<Finding>) {
+    let patients = strata::in_turn(purpose, seed, of_patient.keys().copied());
     let strata: Vec<&Strata> = patients.iter().map(|patient| &of_patient[patient]).collect();
     let n = patients.len();
     let room: Vec<usize> = (0..folds).map(|fold| n / folds + usize::from(fold < n % folds)).collect();
@@ -171,5 +241,67 @@ fn divide(cases: &Cases, folds: u32) -> Result<(BTreeMap<String, usize>, Applied
     let findings = strata::missing(&placed, &names)
         .map(|text| Finding::new(Code::SmallStratum, format!("too few patients for every fold: {text}")));
     let of = patients.into_iter().map(str::to_owned).zip(dealt).collect();
-    Ok((of, AppliedFold { held_out: None, findings: findings.into_iter().collect() }))
+    (of, findings.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two cases of each of these patients, in all splits.
+    fn cases(patients: usize) -> Cases {
+        let splits = ["train", "train", "val", "test"];
+        let row = |case: usize| -> CaseRow {
+            let patient = format!("p{}", case / 2);
+            serde_json::from_value(serde_json::json!({
+                "case_id": format!("c{case}"), "patient_id": patient, "modality": "MR",
+                "split": splits[case / 2 % 4], "image": "", "label": "l", "shape": [], "spacing_mm": [],
+                "affine": [], "orientation": "", "voxel_type": "", "labels": [], "labels_annotated": [1],
+                "intensity_min": 0.0, "intensity_max": 0.0, "intensity_mean": 0.0, "intensity_std": 0.0,
+                "intensity_p00_5": 0.0, "intensity_p99_5": 0.0, "image_blake3": "", "label_blake3": "b",
+                "status": "ok", "findings": [],
+            }))
+            .unwrap()
+        };
+        Cases {
+            rows: (0..2 * patients).map(row).collect(),
+            cohort: String::new(),
+            label_names: BTreeMap::new(),
+            regions: Vec::new(),
+            findings: Vec::new(),
+            parameters: crate::parameters::IndexParameters::default(),
+            same_patient: crate::same_patient::SamePatient::default(),
+            pet_units: None,
+        }
+    }
+
+    #[test]
+    fn every_case_is_tested_once_and_no_patient_is_in_two_parts() {
+        let folds = 5;
+        let mut tested = Vec::new();
+        for fold in 0..folds {
+            let mut cases = cases(11);
+            rotate(&mut cases, Fold { fold, folds }).unwrap();
+            let mut of_patient: BTreeMap<&str, Split> = BTreeMap::new();
+            for row in &cases.rows {
+                assert_eq!(*of_patient.entry(&row.patient_id).or_insert(row.split), row.split);
+            }
+            let count = |split| of_patient.values().filter(|own| **own == split).count();
+            assert!((2..=3).contains(&count(Split::Test)) && (2..=3).contains(&count(Split::Val)));
+            let test = cases.rows.iter().filter(|row| row.split == Split::Test);
+            tested.extend(test.map(|row| row.case_id.clone()));
+        }
+        let all: BTreeSet<String> = tested.iter().cloned().collect();
+        assert_eq!((tested.len(), all.len()), (22, 22));
+    }
+
+    #[test]
+    fn too_few_parts_or_patients_are_refused() {
+        let refusal = |fold, folds, patients| {
+            rotate(&mut cases(patients), Fold { fold, folds }).unwrap_err().to_string()
+        };
+        assert!(refusal(0, 2, 9).contains("expected at least 3 parts"));
+        assert!(refusal(5, 5, 9).contains("found part 5 of 5"));
+        assert!(refusal(0, 5, 4).contains("4 labelled patients, fewer than parts"));
+    }
 }

@@ -24,6 +24,8 @@ pub enum ExitStatus {
     /// The machine failed: a disk, a network file system, the limit of open files, memory. No case
     /// is rejected or removed for that; run the same command again to resume.
     Machine = 7,
+    /// The time that a command was given is up; run the same command again to resume.
+    Unfinished = 8,
     /// Interrupted by Ctrl-C or a request to terminate: 128 and the number of SIGINT.
     Stopped = 130,
 }
@@ -68,9 +70,11 @@ mod tests {
 
     #[test]
     fn the_codes_are_those_that_scripts_rely_on() {
-        use ExitStatus::{Differs, Done, Failed, Leak, Machine, NoExecutor, Stopped, Strict, Usage};
-        let codes = [Done, Failed, Usage, Leak, Strict, Differs, NoExecutor, Machine, Stopped];
-        assert_eq!(codes.map(ExitStatus::code), [0, 1, 2, 3, 4, 5, 6, 7, 130]);
+        use ExitStatus::{
+            Differs, Done, Failed, Leak, Machine, NoExecutor, Stopped, Strict, Unfinished, Usage,
+        };
+        let codes = [Done, Failed, Usage, Leak, Strict, Differs, NoExecutor, Machine, Unfinished, Stopped];
+        assert_eq!(codes.map(ExitStatus::code), [0, 1, 2, 3, 4, 5, 6, 7, 8, 130]);
         assert_eq!(Leak.error("1 pair").to_string(), "1 pair");
     }
 }

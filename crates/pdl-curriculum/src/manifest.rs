@@ -36,7 +36,9 @@ pub const LINES_FILE: &str = "manifest.jsonl";
 pub const INFO_FILE: &str = "manifest.json";
 /// Folder of the folds' manifests inside a curation folder.
 pub const FOLDS_FOLDER: &str = "folds";
-/// From the folder of a fold's manifest to the curation folder.
+/// Folder of the manifests of experiments, such as comparisons, inside a curation folder.
+pub const EXPERIMENTS_FOLDER: &str = "comparison";
+/// From the folder of a fold's or an experiment's manifest to the curation folder.
 pub(crate) const UP_FROM_FOLD: &str = "../..";
 
 /// One case. Paths are relative to the manifest.
@@ -222,6 +224,14 @@ pub struct ManifestInfo {
     /// training cases. Such a manifest lies in `folds/K/` of the curation folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fold: Option<Fold>,
+    /// Name of the experiment whose manifest this is, if any: it lies in `comparison/NAME/` of the
+    /// curation folder. With a fold the cohort was divided anew for it, test cases included.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "safe_name::deserialize_option"
+    )]
+    pub experiment: Option<String>,
     /// The groups that the fold holds out for validation, if folds keep groups whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_out_groups: Option<HeldOutGroups>,
@@ -232,7 +242,7 @@ pub struct ManifestInfo {
 impl ManifestInfo {
     /// The curation folder of the manifest that lies in `folder`.
     pub fn curation_folder(&self, folder: &Path) -> PathBuf {
-        if self.fold.is_some() { folder.join(UP_FROM_FOLD) } else { folder.to_owned() }
+        if self.is_below() { folder.join(UP_FROM_FOLD) } else { folder.to_owned() }
     }
 
     /// A value that several labels have.
@@ -241,9 +251,18 @@ impl ManifestInfo {
         self.labels.iter().map(|label| label.value).find(|value| !values.insert(*value))
     }
 
-    /// The folder of the manifest inside the curation folder: empty, or `folds/K`.
+    /// Whether the manifest lies in a folder below the curation folder.
+    fn is_below(&self) -> bool {
+        self.fold.is_some() || self.experiment.is_some()
+    }
+
+    /// The folder of the manifest inside the curation folder: empty, `folds/K` or
+    /// `comparison/NAME`.
     pub fn folder_inside(&self) -> PathBuf {
-        folder(Path::new(""), self.fold)
+        match &self.experiment {
+            Some(name) => Path::new(EXPERIMENTS_FOLDER).join(name),
+            None => folder(Path::new(""), self.fold),
+        }
     }
 
     /// Whether the manifest in `folder` lies where one of its fold does; if not, its paths do not
@@ -253,7 +272,7 @@ impl ManifestInfo {
     /// Errors of the machine if the folder cannot be inspected.
     pub(crate) fn lies_in(&self, folder: &Path) -> Result<bool, StoreError> {
         let real = fault::canonical(folder).map_err(StoreError::io("find the folder", folder))?;
-        Ok(self.fold.is_none() || real.is_some_and(|real| real.ends_with(self.folder_inside())))
+        Ok(!self.is_below() || real.is_some_and(|real| real.ends_with(self.folder_inside())))
     }
 }
 
@@ -265,6 +284,11 @@ pub fn folder(out: &Path, fold: Option<Fold>) -> PathBuf {
 /// As [`folder`], made if it is missing; a link in its place is refused.
 pub(crate) fn made_folder(out: &Path, fold: Option<Fold>) -> Result<PathBuf, StoreError> {
     SafePath::new(out, folder(Path::new(""), fold))?.create()
+}
+
+/// Folder of the manifest `info` in the curation folder `out`, made if it is missing.
+pub(crate) fn made_folder_of(out: &Path, info: &ManifestInfo) -> Result<PathBuf, StoreError> {
+    SafePath::new(out, info.folder_inside())?.create()
 }
 
 /// A manifest as read from its files.
@@ -311,7 +335,7 @@ impl Manifest {
             return Err(bad("its stages do not grow"));
         }
         if !info.lies_in(out)? {
-            return Err(bad("it is that of a fold, but is not in the folder of that fold"));
+            return Err(bad("it is that of a fold or an experiment, but is not in the folder of that"));
         }
         let start = info.folder_inside();
         let leads_out = |row: &&ManifestRow| {

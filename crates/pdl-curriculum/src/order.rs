@@ -59,6 +59,20 @@ pub fn interleave<G: Eq + std::hash::Hash>(order: &[usize], group: impl Fn(usize
     placed.into_iter().map(|(case, _, _)| case).collect()
 }
 
+/// Takes groups in turn: the first case of every group, then the second of each, and so on; within
+/// a turn cases keep their order.
+pub fn in_turn<G: Eq + std::hash::Hash>(order: &[usize], group: impl Fn(usize) -> G) -> Vec<usize> {
+    let mut taken: HashMap<G, usize> = HashMap::new();
+    let mut turns: Vec<(usize, usize)> = Vec::with_capacity(order.len());
+    for case in order {
+        let turn = taken.entry(group(*case)).or_insert(0);
+        turns.push((*turn, *case));
+        *turn += 1;
+    }
+    turns.sort_by_key(|(turn, _)| *turn); // stable
+    turns.into_iter().map(|(_, case)| case).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,6 +93,12 @@ mod tests {
         let fewer = ["a", "c", "e"];
         let kept: Vec<&str> = order.into_iter().filter(|id| fewer.contains(id)).collect();
         assert_eq!(random(&fewer, 7).into_iter().map(|case| fewer[case]).collect::<Vec<_>>(), kept);
+    }
+
+    #[test]
+    fn patients_come_in_turn_and_keep_their_order() {
+        let patient = [0, 0, 1, 0, 1, 2];
+        assert_eq!(in_turn(&[3, 1, 0, 4, 5, 2], |case| patient[case]), [3, 4, 5, 1, 2, 0]);
     }
 
     proptest! {

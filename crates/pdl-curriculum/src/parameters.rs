@@ -47,6 +47,9 @@ pub enum Order {
     Community,
     /// Values of --stratify-by in proportion; within each, typical first.
     Stratified,
+    /// Values of --stratify-by (labels when not given) in proportion and patients in turn; within
+    /// each, by the hash of --order-seed and case id: stratified random draws.
+    RandomStratified,
 }
 
 impl Order {
@@ -54,7 +57,15 @@ impl Order {
     fn needs_one_metric(self) -> bool {
         matches!(self, Order::KCentre | Order::FacilityLocation | Order::Mmr | Order::Community)
     }
+
+    /// Whether it balances the values of a column.
+    fn balances(self) -> bool {
+        matches!(self, Order::Stratified | Order::RandomStratified)
+    }
 }
+
+/// Column of label values in `cases.parquet`, by which random draws are stratified by default.
+const LABELS: &str = "labels";
 
 /// Metric, score, order, pacing and tuning subset.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
@@ -83,7 +94,7 @@ pub struct RankParameters {
     /// Order in which training cases join.
     #[arg(long, value_enum, default_value_t = Order::Typical)]
     pub order: Order,
-    /// Seed of --order random.
+    /// Seed of --order random and random-stratified.
     #[arg(long, default_value_t = 0, value_name = "N", help_heading = "Order")]
     pub order_seed: u64,
     /// Weight of the score against novelty in --order mmr, from 0 to 1.
@@ -93,7 +104,8 @@ pub struct RankParameters {
     /// to 1.
     #[arg(long, default_value_t = 0.1, value_name = "SHARE", help_heading = "Order")]
     pub edge_share: f64,
-    /// Column of cases.parquet that --order stratified balances; required by it.
+    /// Column of cases.parquet that --order stratified and random-stratified balance; required by
+    /// the former.
     #[arg(long, value_name = "COLUMN", help_heading = "Order")]
     pub stratify_by: Option<String>,
     /// Number or percentage of training cases to rank; the others stay in the manifest without a
@@ -166,6 +178,12 @@ impl RankParameters {
         self.every.unwrap_or(preset.epochs())
     }
 
+    /// The column of `cases.parquet` whose values the order balances.
+    pub(crate) fn stratum_column(&self) -> Option<&str> {
+        let default = (self.order == Order::RandomStratified).then_some(LABELS);
+        self.stratify_by.as_deref().or(default)
+    }
+
     /// # Errors
     /// [`CurriculumError::InvalidOption`] when a value is out of range or contradicts another.
     pub(crate) fn check(&self) -> Result<(), CurriculumError> {
@@ -206,9 +224,9 @@ impl RankParameters {
                 "the order `stratified` needs a column",
             ),
             (
-                self.order != Order::Stratified && self.stratify_by.is_some(),
+                !self.order.balances() && self.stratify_by.is_some(),
                 "stratify_by",
-                "allowed with the order `stratified` only",
+                "allowed with the orders `stratified` and `random-stratified` only",
             ),
             (
                 self.near_duplicate.is_some_and(|ssim| !(0.0..=1.0).contains(&ssim)),

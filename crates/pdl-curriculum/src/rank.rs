@@ -6,14 +6,14 @@ use std::path::Path;
 use pdl_cohort::attributes::{Modality, Split};
 use pdl_cohort::case_row::{self, CaseRow};
 use pdl_cohort::cases::{self, Cases};
-use pdl_cohort::folds::{self, AppliedFold, FoldDivision, HeldOutGroups};
+use pdl_cohort::folds::{self, AppliedFold, Fold, FoldDivision, HeldOutGroups};
 use pdl_prepare::fingerprint::{self, Fingerprint};
 use pdl_prepare::plan::{self, Plan};
 use pdl_prepare::prepared_row::{self, PreparedRow};
 use pdl_prepare::proxies::Proxies;
 use pdl_similarity::pairs::Pairs;
 use pdl_similarity::parameters::CompareParameters;
-use pdl_store::{hash, json};
+use pdl_store::{hash, json, safe_name};
 
 use crate::CurriculumError;
 use crate::manifest::{self, Hashes, Label, ManifestInfo, ManifestRow, Ranking};
@@ -49,7 +49,6 @@ pub fn rank(
     parameters: &RankParameters,
     division: Option<FoldDivision<'_>>,
 ) -> Result<Ranked, CurriculumError> {
-    parameters.check()?;
     let mut cases = Cases::read(out)?;
     let plan = plan::read(out)?;
     let fold = division.map(|division| division.fold);
@@ -60,6 +59,52 @@ pub fn rank(
         }
         None => AppliedFold::default(),
     };
+    rank_divided(out, parameters, Divided { cases, plan, fold, experiment: None, applied })
+}
+
+/// Ranks the training cases for an experiment, and writes the manifest to `comparison/NAME/` of the
+/// curation folder `out`. With a fold all labelled cases are divided anew ([`folds::rotate`]),
+/// those of the test split included; without one the splits are those of the curation folder, which
+/// stay as they are in any case.
+///
+/// The plan is that of the curation folder: it may have seen images that the fold tests on, and
+/// [`Plan`]'s parameters say of which splits it was made.
+///
+/// # Errors
+/// As [`rank`].
+pub fn rank_for_experiment(
+    out: &Path,
+    parameters: &RankParameters,
+    name: &str,
+    fold: Option<Fold>,
+) -> Result<Ranked, CurriculumError> {
+    if !safe_name::is_safe(name) {
+        let problem = "expected letters, digits, '-' and '_'".to_owned();
+        return Err(CurriculumError::InvalidOption { name: "experiment", problem });
+    }
+    let mut cases = Cases::read(out)?;
+    let findings = fold.map(|fold| folds::rotate(&mut cases, fold)).transpose()?.unwrap_or_default();
+    let plan = plan::read(out)?;
+    let (experiment, applied) = (Some(name.to_owned()), AppliedFold { held_out: None, findings });
+    rank_divided(out, parameters, Divided { cases, plan, fold, experiment, applied })
+}
+
+/// Cases with the splits of a manifest.
+struct Divided {
+    cases: Cases,
+    plan: Plan,
+    fold: Option<Fold>,
+    experiment: Option<String>,
+    applied: AppliedFold,
+}
+
+fn rank_divided(
+    out: &Path,
+    parameters: &RankParameters,
+    divided: Divided,
+) -> Result<Ranked, CurriculumError> {
+    parameters.check()?;
+    let Divided { cases, plan, fold, experiment, applied } = divided;
     let prepared = prepared_row::read(out)?;
     let proxies = Proxies::open(out)?;
     let rows = join(&cases, &prepared)?;
@@ -78,7 +123,7 @@ pub fn rank(
     let every = parameters.every(plan.modality);
     let stages = pacing::stages(ranking.ranked, parameters, every);
     let mut ranked = manifest_rows(&rows, &places, &stages);
-    if fold.is_some() {
+    if fold.is_some() || experiment.is_some() {
         for ManifestRow { image, label, images, .. } in &mut ranked {
             for path in images.iter_mut().chain([image, label]) {
                 *path = format!("{}/{path}", manifest::UP_FROM_FOLD);
@@ -101,6 +146,7 @@ pub fn rank(
         stages: stages.clone(),
         fingerprint,
         fold,
+        experiment,
         held_out_groups: applied.held_out.clone(),
         hashes: Hashes {
             cases: hash::of_file(&out.join(cases::FILE))?,
@@ -110,7 +156,7 @@ pub fn rank(
         },
         plan,
     };
-    let changed = manifest::write(&manifest::made_folder(out, fold)?, &ranked, info)?;
+    let changed = manifest::write(&manifest::made_folder_of(out, &info)?, &ranked, info)?;
     Ok(Ranked { rows: ranked, stages, ranking, changed, held_out: applied.held_out })
 }
 
@@ -179,10 +225,10 @@ fn training_cases<'a>(
 ) -> Result<Vec<TrainingCase<'a>>, CurriculumError> {
     let mut training = Vec::new();
     for row in rows.iter().filter(|row| row.case.split == Split::Train) {
-        let stratum =
-            parameters.stratify_by.as_deref().map(|column| stratum(row.case, column)).transpose()?;
+        let stratum = parameters.stratum_column().map(|column| stratum(row.case, column)).transpose()?;
         training.push(TrainingCase {
             case_id: &row.case.case_id,
+            patient_id: &row.case.patient_id,
             candidate: DuplicateCandidate {
                 images_blake3: row.case.images().into_iter().map(|(_, blake3)| blake3).collect(),
                 labels_annotated: row.case.labels_annotated.len(),

@@ -6,9 +6,11 @@ mod display;
 mod environment;
 mod error;
 mod evaluate;
+mod experiment;
 mod export;
 mod inference;
 mod predict;
+mod subsets;
 mod train;
 mod tune;
 
@@ -20,18 +22,20 @@ use pdl_console::{ExitStatus, Shell, note, say};
 use pdl_store::fault;
 
 use crate::error::FitError;
+use crate::experiment::subsets::OWN as SUBSETS_OPTIONS;
 use crate::experiment::tuning::OWN as TUNED_OPTIONS;
 use crate::train::interrupt::ask as request_interrupt;
 
 /// Trains a segmentation network on a folder that `pdl curate` wrote, and applies it.
 ///
 /// Usual order: pdl-fit train OUT, then pdl-fit predict OUT/runs/pdl-seed1 IMAGES --out LABELS.
-/// pdl-fit evaluate measures a network on the test set; pdl-fit compare shows which curriculum
-/// schedule reaches the same Dice first.
+/// pdl-fit evaluate measures a network on the test set; pdl-fit compare shows which recipe reaches
+/// the same Dice first, and pdl-fit subsets how few cases suffice.
 ///
 /// Exit codes: 0 done, 1 error, 2 wrong usage, 4 an image cannot be used and --strict was given
-/// (predict), 7 the machine failed (disk, network file system, open files, memory), 130 interrupted
-/// by Ctrl-C. Results go to stdout, the rest to stderr.
+/// (predict), 7 the machine failed (disk, network file system, open files, memory), 8 the time of
+/// --limit-seconds is up (compare, subsets), 130 interrupted by Ctrl-C. Results go to stdout, the
+/// rest to stderr.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, max_term_width = 100)]
 struct Cli {
@@ -48,9 +52,14 @@ enum Command {
     /// Trials train on the tuning subset of the manifest. The same command resumes; `train --tuned`
     /// takes the result.
     Tune(Box<tune::Args>),
-    /// Measure how long curriculum schedules take to the same Dice. Conventional training is one of
-    /// them. Each is tuned on some seeds and measured on others: OUT/comparison.
+    /// Measure how long training recipes take to the same test Dice, by a protocol. On folds by
+    /// patient each recipe is tuned on the validation part and measured on the test part; the
+    /// result is a curve of ratios with intervals: OUT/comparison. The same command resumes.
     Compare(compare::Args),
+    /// Measure how few training cases suffice: test Dice with 10, 20 and 40% of them. The cases are
+    /// selected by typical, k-centre, facility location, or stratified random draws, and trained
+    /// for equally many steps: OUT/comparison. The same command resumes.
+    Subsets(Box<subsets::Args>),
     /// Segment images with a trained network. Label maps get the names and the grids of their
     /// images. An image whose voxel size, extent or intensities are far from the training set's is
     /// segmented with a warning.
@@ -83,6 +92,7 @@ pub fn main() -> ExitCode {
 fn program() -> clap::Command {
     pdl_console::command::<Cli>().mut_subcommands(|command| match command.get_name() {
         "train" => main_options_first(command, &train::MAIN_OPTIONS),
+        "subsets" => main_options_first(without_options(command, &SUBSETS_OPTIONS), &subsets::MAIN_OPTIONS),
         "tune" => main_options_first(without_options(command, &TUNED_OPTIONS), &tune::MAIN_OPTIONS),
         _ => command,
     })
@@ -105,6 +115,7 @@ fn run(command: Command, matches: &ArgMatches) -> Result<ExitStatus> {
         Command::Train(args) => train::run(*args, matches),
         Command::Tune(args) => tune::run(*args),
         Command::Compare(args) => compare::run(args),
+        Command::Subsets(args) => subsets::run(*args),
         Command::Predict(args) => predict::run(&args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Export(args) => export::run(&args),
@@ -121,6 +132,10 @@ fn failed(error: &anyhow::Error) -> ExitStatus {
         Some(FitError::Stopped) => {
             note(&error.to_string());
             return ExitStatus::Stopped;
+        }
+        Some(FitError::TimeUp { .. }) => {
+            note(&error.to_string());
+            return ExitStatus::Unfinished;
         }
         Some(fit_error) => error::report(fit_error),
         None => pdl_console::report(error.as_ref()),
@@ -159,14 +174,19 @@ mod tests {
     #[test]
     fn the_options_that_matter_most_come_first_and_refused_ones_are_hidden() {
         let program = program();
-        for (name, main) in [("train", train::MAIN_OPTIONS), ("tune", tune::MAIN_OPTIONS)] {
+        let all: [(&str, &[&str]); 3] = [
+            ("train", &train::MAIN_OPTIONS),
+            ("tune", &tune::MAIN_OPTIONS),
+            ("subsets", &subsets::MAIN_OPTIONS),
+        ];
+        for (name, main) in all {
             let command = program.find_subcommand(name).unwrap();
             let options: Vec<_> = command.get_arguments().filter(|arg| !arg.is_positional()).collect();
             let first = options.iter().filter(|arg| arg.get_help_heading().is_none());
             let first: BTreeSet<&str> = first.map(|arg| arg.get_id().as_str()).collect();
-            assert_eq!(first, BTreeSet::from(main), "{name}");
+            assert_eq!(first, main.iter().copied().collect(), "{name}");
             let is_hidden = options.iter().any(|arg| arg.get_id() == "grow_share" && arg.is_hide_set());
-            assert_eq!(is_hidden, name == "tune");
+            assert_eq!(is_hidden, name != "train");
         }
     }
 }

@@ -249,8 +249,8 @@ pub enum FitError {
     /// Every trial of the last rung diverged.
     #[error("every trial diverged; try lower learning rates")]
     AllDiverged,
-    /// No conventional run of a comparison reached a Dice above 0.
-    #[error("no conventional run has learnt anything; try lower learning rates or more seconds")]
+    /// No conventional run of an experiment reached a Dice above 0.
+    #[error("no conventional run has learnt anything; try lower learning rates or longer runs")]
     NothingLearnt,
     /// A picture of a validation case cannot be encoded.
     #[error("a picture of a validation case cannot be encoded: {problem}")]
@@ -279,6 +279,12 @@ pub enum FitError {
         /// Its file.
         path: PathBuf,
     },
+    /// The time for an experiment is up.
+    #[error("the time is up with {} missing; run the same command again to resume", counted(*missing, "run"))]
+    TimeUp {
+        /// Runs of the present step that are missing.
+        missing: usize,
+    },
     /// The run was interrupted and has written a checkpoint.
     #[error("{}", pdl_store::progress::HOW_TO_GO_ON)]
     Stopped,
@@ -303,8 +309,6 @@ pub enum Record {
     Checkpoint,
     /// A tuning of settings.
     Tuning,
-    /// A comparison's target and choices.
-    Comparison,
 }
 
 impl fmt::Display for Record {
@@ -313,7 +317,6 @@ impl fmt::Display for Record {
             Self::Run => "run",
             Self::Checkpoint => "checkpoint",
             Self::Tuning => "tuning",
-            Self::Comparison => "tuning of a comparison",
         })
     }
 }

@@ -18,7 +18,7 @@
 //! | `train` | training loop, fine-tuning, extension, checkpoints, history and early stopping |
 //! | `inference` | sliding window, resampling, prediction and domain-shift warnings |
 //! | `metrics` | Dice, surface distances and evaluation of a split |
-//! | `experiment` | run records, series of runs, tuning, cross-validation, comparisons |
+//! | `experiment` | run records, series of runs, tuning, cross-validation, comparisons, subsets |
 //!
 //! The learning rate of a step is computed in `optim/lr_schedule.rs` (`Rates::at`) from what
 //! `plan/run_plan.rs` (`rates`) derives from the `Settings`.
@@ -37,11 +37,12 @@ mod train;
 pub use cli::main;
 pub use data::subset::Subset;
 pub use error::FitError;
-pub use experiment::compare::arm_tuning::Tuned;
-pub use experiment::compare::protocol::Protocol;
-pub use experiment::compare::report::ComparisonRow;
+pub use experiment::compare::comparison_row::{ComparisonRow, schema as comparison_schema};
+pub use experiment::compare::result::Comparison;
 pub use experiment::cross_validation::{OutOfFoldRow, schema as out_of_fold_schema};
+pub use experiment::rows::{Row, RunRow};
 pub use experiment::run_record::{RunRecord, read as read_run};
+pub use experiment::subsets::summary::{SubsetRow, Subsets, schema as subsets_schema};
 pub use experiment::tuning::{Trial, Tuning};
 pub use inference::postprocessing::Postprocessing;
 pub use inference::prediction_table::{PredictionRow, schema as predictions_schema};

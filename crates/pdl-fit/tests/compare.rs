@@ -1,157 +1,215 @@
-//! A small comparison to its end: tuned on some seeds, reported on others, interrupted and resumed.
+//! A small comparison to its end: folds by patient, tuned on validation parts, reported on test
+//! parts; killed, resumed, and repeated from its rows.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
-use pdl_fit::{ComparisonRow, RunRecord, Tuned, read_history, read_run};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use pdl_cohort::attributes::Split;
+use pdl_curriculum::manifest::Manifest;
+use pdl_fit::{Comparison, ComparisonRow, Row, RunRow};
 
 const PROTOCOL: &str = r#"
-target_share = 0.9
-tuning_seeds = [101]
-lrs = [0.003, 0.02]
-seconds = [1.0]
-reference_seconds = 1.5
-tuning_evaluations = 10
+levels = [0.5, 0.8]
+headline = 0.8
+folds = 3
+lrs = [0.01, 0.03]
+seconds = [0.25]
+reference_seconds = 0.4
+tuning_seed = 101
+plateau_seeds = [201]
+seeds = [1, 2, 3]
+evaluations = 5
+timing_rounds = 1
+compare_seconds = 0.125
+
+[roles]
+baseline_a = "plain"
+baseline_b = "plain"
+best = "ranked"
+unordered = "plain"
+
+[orders.k-centre]
+order = "k-centre"
 
 [shared]
 width = 4
 depth = 2
-batch = 12
+patch = [16, 16]
+batch = 4
 
 [[arm]]
 name = "plain"
 schedule = "conventional"
 
 [[arm]]
-name = "grown, coarse first"
+name = "ranked"
+schedule = "pdl"
+order = "k-centre"
+grow_share = 0.5
+
+[[arm]]
+name = "as published"
 schedule = "random"
-grow_share = 0.3
-coarse_share = 0.5
-patch_share = 0.5
-batch_start = 6
+every = 2
+untuned = { lr = 0.02, steps = 12 }
 "#;
 
-/// The same with an arm whose steps take as long as those of the other, and are timed with them.
-fn plain_protocol() -> String {
-    let (plain, _) = PROTOCOL.split_once("grow_share").unwrap();
-    plain.replace("seconds = [1.0]", "seconds = [0.5]").replace("seconds = 1.5", "seconds = 0.7")
-}
+/// Runs of the protocol: two long ones and a plateau, two trials of two arms on each of three
+/// folds, and three arms on three seeds.
+const RUNS: usize = 3 * (2 + 1 + 2 * 2) + 3 * 3;
 
-/// The MR sample cohort, curated, and the file of a protocol.
-fn curated(protocol: &str) -> (tempfile::TempDir, PathBuf, PathBuf) {
+/// The MR sample cohort, curated, and the file of the protocol.
+fn curated() -> (tempfile::TempDir, PathBuf, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let (out, file) = (folder.path().join("out"), folder.path().join("protocol.toml"));
     pdl_tests::run_ok(&["curate", pdl_tests::sample("mr").to_str().unwrap(), "--out", out.to_str().unwrap()]);
-    std::fs::write(&file, protocol).unwrap();
+    std::fs::write(&file, PROTOCOL).unwrap();
     (folder, out, file)
 }
 
-fn compare(out: &Path, flags: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_pdl-fit")).arg("compare").arg(out).args(flags).output().unwrap()
+fn command(out: &Path, protocol: &Path, flags: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pdl-fit"));
+    command.arg("compare").arg(out).arg("--protocol").arg(protocol).args(flags).arg("--trust-files");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
 }
 
-#[test]
-fn schedules_are_tuned_then_reported_on_other_seeds() {
-    let (_folder, out, protocol) = curated(PROTOCOL);
-    let flags = ["--protocol", protocol.to_str().unwrap(), "--seeds", "2", "--json"];
-    let output = compare(&out, &flags);
+fn run_ok(out: &Path, protocol: &Path, flags: &[&str]) -> Output {
+    let output = command(out, protocol, flags).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let rows: Vec<ComparisonRow> = serde_json::from_slice(&output.stdout).unwrap();
-    let tuned: Tuned = pdl_store::json::read(&out.join("comparison/tuned.json")).unwrap();
-    assert_eq!((tuned.reference.len(), tuned.trials.len(), rows.len()), (2, 4, 4));
-    let highest = tuned.reference.iter().filter_map(|trial| trial.highest).fold(0.0, f64::max);
-    assert!((tuned.target - 0.9 * highest).abs() < 1e-12);
+    output
+}
 
-    // A trial stops early at the target; reference runs and reported runs have their full length.
-    for entry in std::fs::read_dir(out.join("comparison/runs")).unwrap() {
-        let record = read_run(&entry.unwrap().path()).unwrap();
-        let is_trial = record.settings.seed == 101 && !record.name.starts_with("reference");
-        assert_eq!(record.settings.until_dice, is_trial.then_some(tuned.target), "{}", record.name);
+fn rows(file: &Path) -> Vec<RunRow> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let rows = text.lines().map(|line| serde_json::from_str::<Row>(line).unwrap());
+    rows.filter_map(|row| if let Row::Run(row) = row { Some(row) } else { None }).collect()
+}
+
+#[test]
+fn a_killed_comparison_resumes_and_its_rows_are_enough() {
+    let (folder, out, protocol) = curated();
+    let file = out.join("comparison/runs.jsonl");
+    let mut killed = command(&out, &protocol, &[]).spawn().unwrap();
+    let began = Instant::now();
+    while rows(&file).len() < 4 && began.elapsed() < Duration::from_secs(120) {
+        std::thread::sleep(Duration::from_millis(20));
     }
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let before = rows(&file);
+    assert!((4..RUNS).contains(&before.len()), "{}", before.len());
 
-    // Every row has the figures of its run's history; the runs have the expected seeds and learning
-    // rates.
-    for (number, row) in rows.iter().enumerate() {
-        let (arm, choice) = (&tuned.protocol.arms[number / 2], tuned.chosen[number / 2]);
-        assert_eq!((&row.arm, row.seed, row.rate), (&arm.name, number as u64 % 2 + 1, choice.lr));
-        let name = format!("{}-rate{}-steps{}-seed{}", arm.file_name(), row.rate, row.steps, row.seed);
-        let run = read_history(&out.join("comparison/runs").join(name)).unwrap();
-        assert_eq!(run.last().unwrap().step, choice.steps);
-        assert_eq!(row.dice_mean, Some(run.last().unwrap().dice_mean));
-        let mut medians = run.windows(3).map(|w| {
-            let mut dice: Vec<f64> = w.iter().map(|row| row.dice_mean).collect();
-            dice.sort_by(f64::total_cmp);
-            (w[2].seconds, dice[1])
-        });
-        let at_last = medians.find(|(_, median)| *median >= tuned.target).map(|(seconds, _)| seconds);
-        assert_eq!(row.seconds_to_target.is_some(), at_last.is_some());
-        assert!(row.seconds_to_target <= at_last);
-        assert!(row.test_dice_mean.is_some_and(|dice| (0.0..=1.0).contains(&dice)));
-    }
-    let table = std::fs::read(out.join("comparison/comparison.parquet")).unwrap();
+    // The time is up at once, then it is not.
+    let up = command(&out, &protocol, &["--limit-seconds", "0"]).output().unwrap();
+    let told = String::from_utf8_lossy(&up.stderr);
+    assert!(up.status.code() == Some(8) && told.contains("run the same command again to resume"), "{told}");
+    let output = run_ok(&out, &protocol, &["--json"]);
+    let comparison: Comparison = serde_json::from_slice(&output.stdout).unwrap();
+    let all = rows(&file);
+    assert_eq!(all.len(), RUNS);
+    assert_eq!(all[..before.len()], before, "a run that was made is not made again");
+    parts_are_apart(&out, &comparison);
+    figures_follow_from_the_rows(&out, &comparison, &all);
 
-    // A tuning of another version is refused with advice.
-    let old = out.join("old.json");
-    std::fs::write(&old, r#"{"schema_version": 1}"#).unwrap();
-    let refused = compare(&out, &["--tuned", old.to_str().unwrap(), "--seeds", "1"]);
-    let told = String::from_utf8(refused.stderr).unwrap();
-    assert!(!refused.status.success() && told.contains("--protocol FILE --seeds 0` makes one"), "{told}");
-
-    // Again, with a tuning of another version: no run is trained, and the result is the same.
-    std::fs::copy(&old, out.join("comparison/tuned.json")).unwrap();
-    let again = compare(&out, &flags);
+    // The same rows on another copy of the folder: nothing is trained, the result is the same.
+    let other = folder.path().join("other");
+    pdl_tests::run_ok(&[
+        "curate",
+        pdl_tests::sample("mr").to_str().unwrap(),
+        "--out",
+        other.to_str().unwrap(),
+    ]);
+    let kept = folder.path().join("kept.jsonl");
+    std::fs::copy(&file, &kept).unwrap();
+    let again = run_ok(&other, &protocol, &["--json", "--runs", kept.to_str().unwrap()]);
+    let told = String::from_utf8_lossy(&again.stderr);
+    assert!(told.contains("0 runs were trained now"), "{told}");
     assert_eq!(again.stdout, output.stdout);
-    assert_eq!(std::fs::read(out.join("comparison/comparison.parquet")).unwrap(), table);
-    let told = String::from_utf8(compare(&out, &flags[..4]).stdout).unwrap();
-    for part in ["target: mean validation Dice", "plain", "resampling validation cases", "seeds [1, 2]"] {
-        assert!(told.contains(part), "{told}");
+    let text =
+        String::from_utf8(run_ok(&other, &protocol, &["--runs", kept.to_str().unwrap()]).stdout).unwrap();
+    for part in ["product", "curriculum alone", "power of product", "a miss counts as twice the limit of 0 s"]
+    {
+        assert!(text.contains(part), "{text}");
+    }
+    let page = std::fs::read_to_string(other.join("report.html")).unwrap();
+    assert!(page.contains("\"curriculum alone\""), "the report has the curves");
+}
+
+/// Every case is tested once, and no patient is in two parts of a fold.
+fn parts_are_apart(out: &Path, comparison: &Comparison) {
+    let splits = Manifest::open(out).unwrap().rows;
+    let mut tested: Vec<String> = Vec::new();
+    for fold in 0..3 {
+        let rows = Manifest::open(&out.join(format!("comparison/k-centre-{fold}of3"))).unwrap().rows;
+        let mut parts: BTreeMap<String, BTreeSet<Split>> = BTreeMap::new();
+        for row in &rows {
+            parts.entry(row.patient_id.clone()).or_default().insert(row.split);
+        }
+        assert!(parts.values().all(|parts| parts.len() == 1));
+        let test: Vec<String> =
+            rows.iter().filter(|row| row.split == Split::Test).map(|row| row.case_id.clone()).collect();
+        assert_eq!(test.len(), comparison.folds[fold].test);
+        tested.extend(test);
+    }
+    tested.sort();
+    let mut all: Vec<String> = splits.iter().map(|row| row.case_id.clone()).collect();
+    all.sort();
+    assert_eq!(tested, all);
+}
+
+fn figures_follow_from_the_rows(out: &Path, comparison: &Comparison, runs: &[RunRow]) {
+    let table: Vec<ComparisonRow> =
+        pdl_store::table::read_rows(&out.join("comparison/comparison.parquet"), 1).unwrap().0;
+    assert_eq!(table.len(), 3 * 3 * 2);
+    // Reported runs are evaluated on test parts, trials on validation parts.
+    for run in runs {
+        let on_test = run.seed < 100 || run.seed == 201;
+        assert_eq!(run.evaluated_on == Split::Test, on_test, "{} {}", run.name, run.seed);
+        assert_eq!(run.fold.unwrap(), if run.seed < 100 { (run.seed % 3) as u32 } else { run.fold.unwrap() });
+    }
+    for row in &table {
+        let of_run = |run: &&RunRow| (&run.name, run.seed) == (&row.arm, row.seed);
+        let run = runs.iter().find(of_run).unwrap();
+        assert_eq!(row.final_dice, run.dice.last().copied());
+        let target = &comparison.targets[row.fold as usize];
+        assert!((row.target - row.level * target.plateau).abs() < 1e-12);
+        assert_eq!(row.missed, row.steps_to_level.is_none());
+        assert_eq!(row.cost_seconds >= 0.125, row.arm == "ranked", "{} {}", row.arm, row.cost_seconds);
+        if row.arm == "as published" {
+            assert_eq!((row.lr, row.steps), (0.02, 12));
+        } else if row.missed {
+            assert!((row.seconds - 2.0 * 0.25).abs() < 1e-12);
+        }
+    }
+    // The geometric mean of the ratios.
+    let curve = &comparison.curves[0];
+    let of = |arm: &str, seed| {
+        let same = |row: &&ComparisonRow| row.arm == arm && row.seed == seed && row.level == 0.8;
+        table.iter().find(same).unwrap().seconds
+    };
+    let logs: f64 = (1..=3).map(|seed| (of("plain", seed) / of("ranked", seed)).ln()).sum();
+    let point = curve.points.iter().find(|point| point.level == 0.8).unwrap();
+    assert!((point.ratio.mean - (logs / 3.0).exp()).abs() < 1e-9);
+    assert!(point.ratio.low <= point.ratio.mean && point.ratio.mean <= point.ratio.high);
+    // The published arm is not tuned; the others have two trials on each fold.
+    for choice in &comparison.choices {
+        assert_eq!(choice.trials.len(), if choice.arm == "as published" { 0 } else { 2 });
     }
 }
 
 #[test]
-fn processes_share_a_tuning() {
-    let (_folder, out, protocol) = curated(&plain_protocol());
-    let flags = ["--protocol", protocol.to_str().unwrap(), "--seeds", "0"];
-    let both: Vec<Output> = std::thread::scope(|scope| {
-        let started: Vec<_> = (0..2).map(|_| scope.spawn(|| compare(&out, &flags))).collect();
-        started.into_iter().map(|started| started.join().unwrap()).collect()
-    });
+fn processes_share_a_comparison() {
+    let (_folder, out, protocol) = curated();
+    let started: Vec<_> = (0..2).map(|_| command(&out, &protocol, &["--json"]).spawn().unwrap()).collect();
+    let both: Vec<Output> = started.into_iter().map(|child| child.wait_with_output().unwrap()).collect();
     let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(both.iter().all(|output| output.status.success()), "{} {}", said(&both[0]), said(&both[1]));
     assert_eq!(both[0].stdout, both[1].stdout);
-    let tuned: Tuned = pdl_store::json::read(&out.join("comparison/tuned.json")).unwrap();
-    assert_eq!((tuned.reference.len(), tuned.trials.len()), (2, 4));
-    // One of them timed the steps, so that both planned the same six runs.
-    assert_eq!(both.iter().filter(|output| said(output).contains("a step takes")).count(), 1);
-    let records = || {
-        let runs = std::fs::read_dir(out.join("comparison/runs")).unwrap();
-        let mut records: Vec<PathBuf> = runs.map(|run| run.unwrap().path().join("run.json")).collect();
-        records.sort();
-        records
-    };
-    let kept = records();
-    assert_eq!(kept.len(), 6);
-
-    // Runs of other settings, and unreadable ones, are replaced.
-    let mut other: RunRecord = pdl_store::json::read(&kept[0]).unwrap();
-    other.settings.ema = 0.5;
-    pdl_store::json::write(&kept[0], &other).unwrap();
-    std::fs::write(&kept[1], "{").unwrap();
-    std::fs::remove_file(out.join("comparison/tuned.json")).unwrap();
-    let anew = compare(&out, &flags);
-    assert_eq!(anew.stdout, both[0].stdout, "{}", said(&anew));
-    assert_eq!(records(), kept);
-    assert!(kept.iter().all(|run| read_run(run.parent().unwrap()).unwrap().settings.ema > 0.9));
-}
-
-#[test]
-fn a_seed_that_tuned_is_not_reported() {
-    let short = plain_protocol().replace("[101]", "[2]").replace("lrs = [0.003, 0.02]", "lrs = [0.02]");
-    let (_folder, out, protocol) = curated(&short);
-    let output = compare(&out, &["--protocol", protocol.to_str().unwrap(), "--seeds", "2"]);
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        !output.status.success() && told.contains("--seeds must not include 2, which was used for tuning"),
-        "{told}"
-    );
+    let keys: BTreeSet<String> =
+        rows(&out.join("comparison/runs.jsonl")).into_iter().map(|row| row.key).collect();
+    assert_eq!(keys.len(), RUNS);
 }

@@ -18,6 +18,7 @@ const FOLDS: &str = "train {out} --name folds --steps 4 --width 4 --no-report --
 const EXTEND: &str = "train {out} --name short --width 4 --no-report --extend 2";
 const TUNE: &str = "tune {out}";
 const COMPARE: &str = "compare {out}";
+const SUBSETS: &str = "subsets {out}";
 const EVALUATE: &str = "evaluate {out}/runs/short";
 const EVALUATE_COHORT: &str = "evaluate {out}/runs/short --cohort {cohort} --name later";
 const PREDICT: &str = "predict {out}/runs/short {cohort}/images --out {predicted}";
@@ -25,16 +26,18 @@ const EXPORT: &str = "export {out}/runs/short";
 
 /// The files of a curation folder and of its runs with their present versions, and the commands
 /// that read or replace them.
-const FILES: [(&str, u32, &[&str]); 15] = [
-    ("out/manifest.json", 3, &[TRAIN, TRAIN_ANOTHER, TUNE, COMPARE, EVALUATE]),
+const FILES: [(&str, u32, &[&str]); 17] = [
+    ("out/manifest.json", 3, &[TRAIN, TRAIN_ANOTHER, TUNE, COMPARE, SUBSETS, EVALUATE]),
     ("out/manifest.parquet", 3, &[TRAIN_ANOTHER, TUNE, COMPARE, EVALUATE]),
     ("out/cases.parquet", 1, &[TRAIN_ANOTHER, TUNE, COMPARE, EVALUATE]),
     ("out/prepared.parquet", 1, &[TRAIN_ANOTHER, TUNE, COMPARE, EVALUATE]),
     ("out/results.parquet", 1, &[TRAIN_ANOTHER, FOLDS]),
     ("out/out_of_fold.parquet", 1, &[FOLDS]),
     ("out/tuning/tuning.json", 3, &[TUNE, "train {out} --tuned"]),
-    ("out/comparison/tuned.json", 3, &[COMPARE, "compare {out} --tuned {out}/comparison/tuned.json"]),
-    ("out/comparison/speed.json", 1, &[COMPARE]),
+    ("out/comparison/comparison.json", 1, &[COMPARE]),
+    ("out/comparison/comparison.parquet", 1, &[COMPARE]),
+    ("out/comparison/subsets.json", 1, &[SUBSETS]),
+    ("out/comparison/subsets.parquet", 1, &[SUBSETS]),
     ("out/runs/short/run.json", 5, &[TRAIN, EXTEND, EVALUATE, EVALUATE_COHORT, PREDICT, EXPORT]),
     ("out/runs/short/history.parquet", 1, &[EXTEND]),
     ("out/runs/short/postprocessing.json", 1, &[EVALUATE, "{predict} --largest-component auto"]),

@@ -1,10 +1,11 @@
-//! The schemas of runs, tunings and comparisons are those of their types (`just schemas` writes
+//! The schemas of runs, tunings and experiments are those of their types (`just schemas` writes
 //! them), and the columns of the history are those that other programs rely on.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests may fail loudly")]
 
 use pdl_fit::{
-    ComparisonRow, FitError, HistoryRow, OutOfFoldRow, Postprocessing, PredictionRow, RunRecord, Trial,
-    Tuned, Tuning, history_schema, out_of_fold_schema, predictions_schema, read_run,
+    Comparison, ComparisonRow, FitError, HistoryRow, OutOfFoldRow, Postprocessing, PredictionRow, Row,
+    RunRecord, SubsetRow, Subsets, Trial, Tuning, comparison_schema, history_schema, out_of_fold_schema,
+    predictions_schema, read_run, subsets_schema,
 };
 use pdl_metrics::EvaluationRow;
 use schemars::schema_for;
@@ -15,8 +16,11 @@ fn schemas_are_those_of_the_types() {
     let schemas = [
         ("run", schema_for!(RunRecord)),
         ("history", schema_for!(HistoryRow)),
-        ("tuned", schema_for!(Tuned)),
         ("comparison", schema_for!(ComparisonRow)),
+        ("comparison-info", schema_for!(Comparison)),
+        ("experiment-rows", schema_for!(Row)),
+        ("subsets", schema_for!(SubsetRow)),
+        ("subsets-info", schema_for!(Subsets)),
         ("tuning", schema_for!(Tuning)),
         ("trials", schema_for!(Trial)),
         ("evaluation", schema_for!(EvaluationRow)),
@@ -32,6 +36,8 @@ fn schemas_are_those_of_the_types() {
 #[test]
 fn rows_and_columns_agree() {
     let tables = [
+        ("comparison", schema_for!(ComparisonRow), comparison_schema()),
+        ("subsets", schema_for!(SubsetRow), subsets_schema()),
         ("out-of-fold", schema_for!(OutOfFoldRow), out_of_fold_schema()),
         ("predictions", schema_for!(PredictionRow), predictions_schema()),
     ];

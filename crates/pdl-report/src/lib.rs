@@ -8,8 +8,9 @@
 //!
 //! [`cohort`] selects and describes the cases, [`matrix`] compacts the similarity matrix, [`embed`]
 //! embeds the cases in a plane, [`planes`] and [`thumbnails`] draw them, [`run_history`] reads
-//! training runs, [`worst`] shows the cases with the lowest Dice, [`findings`] lists those of all
-//! stages, [`page`] assembles the file; [`notebook`] is the short form of it.
+//! training runs, [`experiments`] comparisons of them, [`worst`] shows the cases with the lowest
+//! Dice, [`findings`] lists those of all stages, [`page`] assembles the file; [`notebook`] is the
+//! short form of it.
 //!
 //! The whole chain of `pdl curate`, as a library:
 //!
@@ -40,6 +41,7 @@
 mod canvas;
 pub mod cohort;
 pub mod embed;
+pub mod experiments;
 pub mod findings;
 pub mod matrix;
 pub mod notebook;

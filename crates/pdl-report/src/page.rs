@@ -23,7 +23,7 @@ const LICENCES: [&str; 2] =
     [include_str!("../assets/vendor/d3.LICENSE"), include_str!("../assets/vendor/plot.LICENSE")];
 
 /// The page's own scripts, in the order in which they run.
-const SCRIPTS: [&str; 9] = [
+const SCRIPTS: [&str; 10] = [
     include_str!("../assets/base.js"),
     include_str!("../assets/summary.js"),
     include_str!("../assets/curriculum.js"),
@@ -32,6 +32,7 @@ const SCRIPTS: [&str; 9] = [
     include_str!("../assets/pairs.js"),
     include_str!("../assets/audit.js"),
     include_str!("../assets/training.js"),
+    include_str!("../assets/experiments.js"),
     include_str!("../assets/table.js"),
 ];
 

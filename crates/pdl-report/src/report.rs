@@ -23,6 +23,7 @@ use pdl_store::{atomic, regular_file};
 use serde::Serialize;
 
 use crate::cohort::{self, CohortSummary, JoinedPatient, ShownCase};
+use crate::experiments::{Experiments, experiments};
 use crate::findings;
 use crate::matrix::{ShownMatrix, shown_matrix};
 use crate::out_of_fold::{OutOfFold, out_of_fold};
@@ -110,6 +111,7 @@ struct Data<'a> {
     worst: Option<WorstCases>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     out_of_fold: Vec<OutOfFold>,
+    experiments: Experiments,
 }
 
 /// Writes `OUT/report.html`; sections of stages that have not run say so.
@@ -174,6 +176,7 @@ pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress
         runs_unread,
         worst,
         out_of_fold: out_of_fold(out)?,
+        experiments: experiments(out)?,
     };
     let html = page::html(&data, &data.summary)?;
     let changed = atomic::write_if_changed(&out.join(FILE), html.as_bytes())?;

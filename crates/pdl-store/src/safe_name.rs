@@ -28,6 +28,16 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     Err(D::Error::custom(problem))
 }
 
+/// As [`deserialize`], of a name that may be absent.
+///
+/// # Errors
+/// As [`deserialize`].
+pub fn deserialize_option<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    struct Safe(#[serde(deserialize_with = "deserialize")] String);
+    Ok(Option::<Safe>::deserialize(deserializer)?.map(|Safe(name)| name))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pdl_fit::{Protocol, Tuned, read_checkpoint, read_history, read_run};
+use pdl_fit::{Protocol, read_checkpoint, read_history, read_run};
 use pdl_fuzz::kinds::RUN;
 use pdl_fuzz::{file, kind};
 
@@ -15,7 +15,6 @@ fuzz_target!(|data: &[u8]| {
         "run.json" => drop(read_run(run)),
         "checkpoint.safetensors" => drop(read_checkpoint(run)),
         "history.parquet" => drop(read_history(run)),
-        "tuned.json" => drop(Tuned::read(&path)),
         _ => drop(Protocol::read(Some(&path))),
     }
 });

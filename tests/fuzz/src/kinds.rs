@@ -32,4 +32,4 @@ pub const CURATION: [&str; 15] = [
 
 /// Files of a run of pdl-fit, and of a comparison.
 pub const RUN: [&str; 5] =
-    ["run.json", "checkpoint.safetensors", "history.parquet", "tuned.json", "protocol.toml"];
+    ["run.json", "checkpoint.safetensors", "history.parquet", "protocol.toml"];

@@ -22,6 +22,7 @@ const MOST_LISTED: usize = 10;
 /// A training case before it is ranked.
 pub(crate) struct TrainingCase<'a> {
     pub case_id: &'a str,
+    pub patient_id: &'a str,
     pub candidate: DuplicateCandidate<'a>,
     /// Value in the column by which the order is stratified.
     pub stratum: Option<String>,
@@ -252,6 +253,12 @@ impl Ranker<'_> {
             Order::Stratified => {
                 groups = training.iter().map(|case| case.stratum.clone()).collect();
                 order::interleave(&order::typical_first(scores), |case| groups[case].as_deref())
+            }
+            Order::RandomStratified => {
+                groups = training.iter().map(|case| case.stratum.clone()).collect();
+                let random = order::random(self.ids, self.parameters.order_seed);
+                let in_turn = order::in_turn(&random, |case| training[case].patient_id);
+                order::interleave(&in_turn, |case| groups[case].as_deref())
             }
         };
         Ok((order, groups))

@@ -5,7 +5,8 @@ use pdl_console::{Display, ExitStatus, note, say};
 use pdl_metrics::summary_table::summary_lines;
 
 use crate::cli::display::show_run;
-use crate::experiment::cross_validation::{CrossValidation, FoldEvent, cross_validate};
+use crate::experiment::cross_validation::{CrossValidation, FoldEvent, RESULTS_COLUMN, cross_validate};
+use crate::experiment::difficulty::{ScoreCorrelation, correlations};
 use crate::train::training::TrainRequest;
 
 /// Folds to train.
@@ -45,8 +46,20 @@ pub(crate) fn run(request: &TrainRequest, json: bool) -> Result<ExitStatus> {
         say(&format!("--largest-component auto will keep only the largest component of: {}", trial.name));
     }
     say(&format!("wrote {}", file.display()));
+    for correlation in correlations(&request.out, RESULTS_COLUMN)? {
+        say(&correlation_line(&correlation));
+    }
     let name = runs.first().map_or("NAME", |run| run.record.name.as_str());
     let out = request.out.display();
     say(&format!("next: pdl-fit predict {out}/folds/*/runs/{name} IMAGES --out FOLDER"));
     Ok(ExitStatus::Done)
+}
+
+/// Whether typical cases are easier: the correlation of a score with held-out Dice.
+fn correlation_line(correlation: &ScoreCorrelation) -> String {
+    let ScoreCorrelation { metric, score, cases, rho, interval: [low, high] } = correlation;
+    format!(
+        "rank correlation of {} to {score} with held-out Dice: {rho:+.2} [{low:+.2}, {high:+.2}] ({cases} cases)",
+        metric.column()
+    )
 }

@@ -141,7 +141,7 @@ pub(crate) fn trials_table(trials: &[Trial]) -> String {
     text
 }
 
-/// Shows the progress of the runs of a tuning or a comparison.
+/// Shows the progress of the runs of a tuning or an experiment.
 pub(crate) fn show_runs(event: &RunEvent<'_>) {
     match event {
         RunEvent::Timed(Speed { parts }) => {
@@ -157,7 +157,11 @@ pub(crate) fn show_runs(event: &RunEvent<'_>) {
             "warning: --budget {seconds} leaves no time for training beside loading, timing and evaluation: \
              some trials have the fewest steps, and the tuning takes longer"
         )),
-        RunEvent::Target(dice) => note(&format!("target: mean validation Dice {dice:.4}")),
+        RunEvent::Kinds(kinds) => note(&format!("{kinds} kinds of step; those without a time are timed now")),
+        RunEvent::Plateaus(plateaus) => {
+            let plateaus: Vec<String> = plateaus.iter().map(|dice| format!("{dice:.4}")).collect();
+            note(&format!("plateaus of the folds: test Dice {}", plateaus.join(" ")));
+        }
         RunEvent::Begins(name, number, of) => note(&format!("{number} of {of}: {name}")),
         RunEvent::Elsewhere => note("  another process works on it"),
         RunEvent::Ended(Some(dice)) => note(&format!("  Dice {dice:.4}")),

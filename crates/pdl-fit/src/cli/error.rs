@@ -46,9 +46,6 @@ fn hint(error: &FitError) -> Option<&'static str> {
         | FitError::OtherManifest { record: Record::Tuning, .. } => {
             Some("`pdl-fit tune --force` tunes again")
         }
-        FitError::UnreadableRecord { record: Record::Comparison, .. } => {
-            Some("`pdl-fit compare OUT --protocol FILE --seeds 0` makes one in OUT/comparison/tuned.json")
-        }
         FitError::InvalidStages { .. } => {
             Some("rank the cases again with `pdl rank`, or set --start, --add and --every")
         }

@@ -122,6 +122,7 @@ pub(crate) fn run(args: Args, matches: &ArgMatches) -> Result<ExitStatus> {
         name,
         settings,
         sample,
+        evaluate_on: Split::Val,
         tuned,
         init,
         extend,

@@ -104,7 +104,8 @@ pub struct TrainingImages {
 pub struct Loaded {
     /// Training cases by rank.
     pub training: Vec<Case>,
-    /// Validation cases in the manifest's order.
+    /// Cases of evaluations in the manifest's order: of the validation split, unless the request
+    /// names another.
     pub validation: Vec<EvalCase>,
     /// Folder of the files that hold the voxels; `None` if they are in memory.
     pub cache: Option<PathBuf>,
@@ -137,22 +138,28 @@ impl Dataset {
         Ok(Self { manifest, channels, names, regions, inputs })
     }
 
-    /// Reads the training cases of a subset and all validation cases. If they take more than half
-    /// of `limit`, their voxels are written once to files of the curation folder
-    /// (`data::case_cache`), from which patches are read. Unless `trust_files`, every file
-    /// must match its recorded hash.
+    /// Reads the training cases of a subset and all cases of the split `held_out`, on which the run
+    /// is evaluated. If they take more than half of `limit`, their voxels are written once to files
+    /// of the curation folder (`data::case_cache`), from which patches are read. Unless
+    /// `trust_files`, every file must match its recorded hash.
     ///
     /// # Errors
     /// [`FitError`] if a file is missing, damaged or changed or contains an unknown label, if the
     /// subset is empty, or if a single case needs more memory than the limit.
-    pub fn load(&self, out: &Path, subset: Subset, trust_files: bool, limit: &MemoryLimit) -> Result<Loaded> {
+    pub fn load(
+        &self,
+        out: &Path,
+        (subset, held_out): (Subset, Split),
+        trust_files: bool,
+        limit: &MemoryLimit,
+    ) -> Result<Loaded> {
         let mut training = self.manifest.training();
         training.retain(|row| subset == Subset::All || row.tune);
         if training.is_empty() {
             return Err(FitError::NoTuningSubset);
         }
         let cases = Cases::read(&self.manifest.info.curation_folder(out))?;
-        let held_out = self.wanted(Split::Val, &cases)?;
+        let held_out = self.wanted(held_out, &cases)?;
         let wanted: Vec<Wanted<'_>> = training.iter().map(|row| (*row, None)).chain(held_out).collect();
         self.read(out, &wanted, &cases, trust_files, limit)
     }

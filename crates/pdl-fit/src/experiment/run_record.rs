@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use pdl_cohort::attributes::Split;
 use pdl_cohort::reading::ImageReading;
 use pdl_cohort::regions::LabelRegion;
 use pdl_curriculum::manifest::Label;
@@ -37,6 +38,11 @@ const _: () = assert!(SCHEMA_VERSION == RUN_VERSION, "the report reads the recor
 
 /// Name of the one image of a case in records of earlier versions.
 pub const ONE_INPUT: &str = "image";
+
+/// The split on which runs of earlier versions were evaluated.
+fn validation() -> Split {
+    Split::Val
+}
 
 fn one_channel() -> Vec<String> {
     vec![ONE_INPUT.to_owned()]
@@ -173,6 +179,10 @@ pub struct RunRecord {
     /// Subset of the training cases.
     #[serde(default)]
     pub sample: Subset,
+    /// Split on which the run was evaluated: validation, or test in an experiment, where it ended
+    /// no run.
+    #[serde(default = "validation")]
+    pub evaluated_on: Split,
     /// Weights that the run started from; null if they were random.
     #[serde(default)]
     pub initialisation: Option<Initialisation>,

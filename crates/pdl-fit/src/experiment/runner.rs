@@ -2,25 +2,15 @@
 //! finished.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use pdl_cohort::attributes::Split;
-use pdl_store::StoreError;
-use pdl_store::lock::FolderLock;
 
-use crate::data::dataset::Dataset;
 use crate::data::subset::Subset;
 use crate::error::{FitError, Result};
-use crate::experiment::run_record::{Programs, RunRecord};
-use crate::inference::model::Model;
+use crate::experiment::run_record::RunRecord;
 use crate::plan::run_plan::Speed;
 use crate::plan::settings::Settings;
-use crate::train::history::{self, HistoryRow};
 use crate::train::training::{self, TrainRequest};
-use pdl_metrics::dice::CohortDice;
-
-/// Interval between checks for runs of other processes.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runner for one curation folder.
 pub struct Runs<'a> {
@@ -39,32 +29,16 @@ pub enum RunEvent<'a> {
     Timed(&'a Speed),
     /// The budget, in seconds, is too small for trials with more than the minimum number of steps.
     SmallBudget(f64),
-    /// The target Dice is fixed.
-    Target(f64),
+    /// Kinds of steps of a comparison; those without a time are timed now.
+    Kinds(usize),
+    /// Plateau of every fold of a comparison.
+    Plateaus(Vec<f64>),
     /// A run starts: its name, its number (from 1), and the number of runs.
     Begins(&'a str, usize, usize),
-    /// Another process holds the folder of the next run; this one waits.
+    /// Another process is training this run.
     Elsewhere,
     /// A run has ended with this validation Dice; `None` if it diverged.
     Ended(Option<f64>),
-}
-
-/// A finished run.
-#[derive(Debug)]
-pub struct Finished {
-    /// Evaluations on the validation set.
-    pub history: Vec<HistoryRow>,
-    /// Record of the run.
-    pub record: RunRecord,
-    /// Folder of the run.
-    pub folder: PathBuf,
-}
-
-impl Finished {
-    /// Mean validation Dice of every evaluation.
-    pub fn dice(&self) -> Vec<f64> {
-        self.history.iter().map(|row| row.dice_mean).collect()
-    }
 }
 
 impl<'a> Runs<'a> {
@@ -87,66 +61,8 @@ impl<'a> Runs<'a> {
     }
 
     /// Passes an event to the display.
-    pub fn notify(&mut self, event: &RunEvent<'_>) {
+    fn notify(&mut self, event: &RunEvent<'_>) {
         (self.watch)(event);
-    }
-
-    /// The curation folder.
-    pub fn out(&self) -> &'a Path {
-        self.out
-    }
-
-    /// Times the steps of runs with these settings on this machine; this also warms up libtorch.
-    ///
-    /// # Errors
-    /// As [`training::train`].
-    pub fn speeds(&mut self, settings: &[Settings]) -> Result<(Vec<Speed>, Programs)> {
-        let first = settings.first().ok_or(FitError::NoCandidates)?;
-        let (speeds, programs) = training::speeds(&self.request(None, first), settings)?;
-        speeds.iter().for_each(|speed| self.notify(&RunEvent::Timed(speed)));
-        Ok((speeds, programs))
-    }
-
-    /// Locks a folder; blocks while another process holds it.
-    ///
-    /// # Errors
-    /// [`FitError::Store`] if the folder cannot be created.
-    pub fn wait_for(&mut self, folder: &Path) -> Result<FolderLock> {
-        let mut taken = FolderLock::take(folder);
-        if matches!(taken, Err(StoreError::Locked { .. })) {
-            self.notify(&RunEvent::Elsewhere);
-        }
-        while matches!(taken, Err(StoreError::Locked { .. })) {
-            std::thread::sleep(PATIENCE);
-            taken = FolderLock::take(folder);
-        }
-        Ok(taken?)
-    }
-
-    /// Trains runs of these names and settings, or reuses finished ones. Runs that another process
-    /// is training are left to it and awaited at the end, so that several processes share the work.
-    ///
-    /// # Errors
-    /// As [`training::train`].
-    pub fn make_all(&mut self, wanted: &[(String, Settings)]) -> Result<Vec<Option<Finished>>> {
-        let mut made: Vec<Option<Option<Finished>>> = wanted.iter().map(|_| None).collect();
-        while made.iter().any(Option::is_none) {
-            let before = made.iter().flatten().count();
-            for (number, (name, settings)) in wanted.iter().enumerate() {
-                if made[number].is_some() {
-                    continue;
-                }
-                match self.make(name, settings, (number + 1, wanted.len())) {
-                    Ok(run) => made[number] = Some(run),
-                    Err(FitError::Store(StoreError::Locked { .. })) => self.notify(&RunEvent::Elsewhere),
-                    Err(error) => return Err(error),
-                }
-            }
-            if made.iter().flatten().count() == before {
-                std::thread::sleep(PATIENCE);
-            }
-        }
-        Ok(made.into_iter().flatten().collect())
     }
 
     /// Trains a run, or reuses the finished one; another run in its folder is replaced. `None` if
@@ -154,7 +70,7 @@ impl<'a> Runs<'a> {
     ///
     /// # Errors
     /// As [`training::train`].
-    pub fn make(&mut self, name: &str, settings: &Settings, of: (usize, usize)) -> Result<Option<Finished>> {
+    pub fn make(&mut self, name: &str, settings: &Settings, of: (usize, usize)) -> Result<Option<RunRecord>> {
         self.notify(&RunEvent::Begins(name, of.0, of.1));
         let mut request = self.request(Some(name), settings);
         let mut trained = training::train(&request, &mut |_| {});
@@ -172,26 +88,8 @@ impl<'a> Runs<'a> {
             }
             Err(error) => return Err(error),
         };
-        let history = history::read(&outcome.folder)?;
-        self.notify(&RunEvent::Ended(history.last().map(|row| row.dice_mean)));
-        Ok(Some(Finished { history, record: outcome.record, folder: outcome.folder }))
-    }
-
-    /// Test-set Dice of the runs' EMA; `None` without test cases.
-    ///
-    /// # Errors
-    /// [`FitError`] if a case or the weights cannot be read.
-    pub fn test_dice(&self, runs: &[&Finished]) -> Result<Vec<Option<CohortDice>>> {
-        let folder = Dataset::open(self.out)?;
-        let cases = folder.held_out(self.out, Split::Test, self.trust_files)?;
-        if cases.is_empty() {
-            return Ok(runs.iter().map(|_| None).collect());
-        }
-        let dice = |run: &&Finished| {
-            let Settings { device, threads, .. } = run.record.settings;
-            Model::load(&run.folder, device, threads)?.predictor().dice(&cases).map(Some)
-        };
-        runs.iter().map(dice).collect()
+        self.notify(&RunEvent::Ended(outcome.record.results.dice_mean));
+        Ok(Some(outcome.record))
     }
 
     fn request(&self, name: Option<&str>, settings: &Settings) -> TrainRequest {
@@ -199,6 +97,7 @@ impl<'a> Runs<'a> {
             out: self.out.to_owned(),
             runs: self.folder.clone(),
             sample: self.sample,
+            evaluate_on: Split::Val,
             tuned: None,
             init: None,
             extend: None,

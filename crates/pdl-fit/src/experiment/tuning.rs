@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use arrow::datatypes::{DataType, Schema};
+use pdl_cohort::attributes::Split;
 use pdl_store::lock::FolderLock;
 use pdl_store::memory::MemoryLimit;
 use pdl_store::safe_path::SafePath;
@@ -268,7 +269,7 @@ fn start(
     let loading = Instant::now();
     let cohort = Dataset::open(out)?;
     let limit = MemoryLimit::or_half_of_free(request.memory);
-    let loaded = cohort.load(out, Subset::Tuning, request.trust_files, &limit)?;
+    let loaded = cohort.load(out, (Subset::Tuning, Split::Val), request.trust_files, &limit)?;
     let loading = loading.elapsed().as_secs_f64();
     let candidates = search.draw(settings, &cohort.with(&cohort.training_images(&loaded, Augment::None)?))?;
     let (mut timed, mut known) = (Vec::new(), training::Known::new());
@@ -375,7 +376,7 @@ impl Trials<'_> {
         let name = format!("rung{}-candidate{}", rung + 1, candidate + 1);
         let planned = self.tuning.rungs.iter().map(|rung| rung.candidates).sum();
         let run = self.runs.make(&name, &settings, (self.rows.len() + 1, planned))?;
-        let results = run.map(|run| run.record.results);
+        let results = run.map(|record| record.results);
         Ok(Trial {
             rung: rung as u32 + 1,
             candidate: candidate as u32 + 1,

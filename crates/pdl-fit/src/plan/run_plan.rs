@@ -240,7 +240,7 @@ impl Settings {
     /// The parts of a run whose last has `batch` patches of size `patch` (z, y, x) at full
     /// resolution.
     pub(crate) fn parts(&self, network: &NetworkPlan, patch: [usize; 3], batch: usize) -> Vec<TimedSegment> {
-        let (small, pool) = (self.small_patch(network, patch), self.pool(network, patch));
+        let (smaller, pool) = (self.smaller_patches(network, patch), self.pool(network, patch));
         let sizes: Vec<usize> = match self.batch_start {
             Some(start) => {
                 std::iter::successors(Some(start), |size| Some(2 * size)).take_while(|&b| b < batch).collect()
@@ -251,11 +251,15 @@ impl Settings {
         let begins = |number: usize| grown * number as f64 / sizes.len() as f64;
         let mut from: Vec<f64> =
             (0..sizes.len()).map(begins).chain([0.0, grown, self.coarse_share, self.patch_share]).collect();
+        from.extend(smaller.iter().map(|(begins, _)| *begins));
         from.retain(|from| *from < 1.0);
         from.sort_by(f64::total_cmp);
         from.dedup();
         let spec = |from: f64| PatchSpec {
-            patch: if from < self.patch_share { small } else { patch },
+            patch: match smaller.iter().rev().find(|(begins, _)| *begins <= from) {
+                Some((_, size)) if from < self.patch_share => *size,
+                _ => patch,
+            },
             pool: if from < self.coarse_share { pool } else { [1; 3] },
             batch: (0..sizes.len())
                 .rev()
@@ -302,6 +306,23 @@ impl Settings {
             let used = axis >= 3 - self.dims && patch[axis] >= least && network.first_halved[axis] == 0;
             if used { self.coarse_factor } else { 1 }
         })
+    }
+
+    /// The sizes (z, y, x) of patches before they have their full size, each with its start as a
+    /// fraction of the run's steps: equal differences over equal parts of `patch_share`.
+    fn smaller_patches(&self, network: &NetworkPlan, patch: [usize; 3]) -> Vec<(f64, [usize; 3])> {
+        let (small, sizes) = (self.small_patch(network, patch), self.patch_steps - 1);
+        let size = |number: usize| {
+            std::array::from_fn(|axis| {
+                let stride = 1 << network.halvings[axis];
+                let grown = small[axis] + (patch[axis] - small[axis]) * number / sizes;
+                if axis < 3 - self.dims { 1 } else { grown.next_multiple_of(stride).min(patch[axis]) }
+            })
+        };
+        let begins = |number: usize| self.patch_share * number as f64 / sizes as f64;
+        let mut smaller: Vec<(f64, [usize; 3])> = (0..sizes).map(|n| (begins(n), size(n))).collect();
+        smaller.dedup_by_key(|(_, size)| *size);
+        smaller
     }
 
     /// Size (z, y, x) of small patches: multiples of the network's stride.
@@ -474,6 +495,24 @@ mod tests {
             assert!((3 - dims..3).all(|axis| size[axis] >> halvings[axis] >= COARSEST_SIDE), "{halvings:?}");
         }
         assert_eq!(largest_patch(&[[20, 90, 130]], 2), [20, 90, 128]);
+    }
+
+    /// As PGPS (arXiv 2510.23241): sizes in equal differences for equal times.
+    #[test]
+    fn patches_grow_linearly_to_their_full_size() {
+        let network = NetworkPlan::plain(2, 16, 3, 3);
+        let parts = |line: &str| -> Vec<(f64, usize)> {
+            let parts = settings(line).parts(&network, [1, 64, 64], 8);
+            assert!(parts.iter().all(|part| part.grain.patch[1] == part.grain.patch[2]));
+            parts.into_iter().map(|part| (part.from, part.grain.patch[1])).collect()
+        };
+        let linear = parts("--patch-share 0.75 --patch-steps 4 --patch-factor 4");
+        assert_eq!(linear, [(0.0, 16), (0.25, 32), (0.5, 48), (0.75, 64)]);
+        assert_eq!(parts("--patch-share 0.5"), [(0.0, 32), (0.5, 64)]);
+        assert_eq!(parts("--patch-steps 4"), [(0.0, 64)]);
+        // Sides stay multiples of the network's stride, 4; equal sizes are one part.
+        let fine = parts("--patch-share 0.9 --patch-steps 32 --patch-factor 2");
+        assert!(fine.len() <= 10 && fine.iter().all(|(_, side)| side % 4 == 0), "{fine:?}");
     }
 
     #[test]

@@ -36,6 +36,16 @@ impl ScheduleKind {
     }
 }
 
+/// Patch sizes of a run whose patches grow once, the default.
+const TWO_SIZES: usize = 2;
+
+/// Most patch sizes of a run.
+const MOST_SIZES: usize = 32;
+
+fn two_sizes() -> usize {
+    TWO_SIZES
+}
+
 /// Settings of a training run. Planning derives those that are unset from the cohort.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
 pub struct Settings {
@@ -83,6 +93,12 @@ pub struct Settings {
     /// Divisor of the patch size while patches are small.
     #[arg(long, value_name = "DIVISOR", default_value_t = 2, value_parser = parse_factor, help_heading = "Curriculum")]
     pub patch_factor: usize,
+    /// Patch sizes of the run, from the small one to the full one in equal differences; the smaller
+    /// ones share the steps of --patch-share. 8 of them over 0.875 of the run from an eighth of the
+    /// size grow as in PGPS (Progressive Growing of Patch Size; Fischer et al., arXiv 2510.23241).
+    #[arg(long, value_name = "SIZES", default_value_t = TWO_SIZES, value_parser = parse_patch_steps, help_heading = "Curriculum")]
+    #[serde(default = "two_sizes")]
+    pub patch_steps: usize,
     /// Preference for early ranks: the first active case is drawn e^WEIGHT times as often as the
     /// last. 0 draws all cases equally often.
     #[arg(long, value_name = "WEIGHT", default_value_t = 0.0, help_heading = "Curriculum")]
@@ -287,6 +303,13 @@ fn parse_factor(text: &str) -> std::result::Result<usize, String> {
     }
 }
 
+fn parse_patch_steps(text: &str) -> std::result::Result<usize, String> {
+    match text.parse() {
+        Ok(sizes) if (TWO_SIZES..=MOST_SIZES).contains(&sizes) => Ok(sizes),
+        _ => Err(format!("write a number from {TWO_SIZES} to {MOST_SIZES}")),
+    }
+}
+
 /// A number of bytes, such as `8GiB`.
 ///
 /// # Errors
@@ -350,7 +373,8 @@ impl Settings {
         self.with_method_defaults() == other.with_method_defaults()
     }
 
-    fn with_method_defaults(&self) -> Self {
+    /// The same with the defaults of the optimisation method written out.
+    pub(crate) fn with_method_defaults(&self) -> Self {
         let OptimiserConfig { method, momentum, weight_decay, .. } = self.optimiser_config();
         Self {
             lr: Some(self.peak_lr()),
@@ -412,6 +436,10 @@ impl Settings {
             ("workers", self.workers != 0),
         ];
         require(&at_least_1, "must be at least 1")?;
+        require(
+            &[("patch_steps", (TWO_SIZES..=MOST_SIZES).contains(&self.patch_steps))],
+            &format!("must be from {TWO_SIZES} to {MOST_SIZES}"),
+        )?;
         require(&[("workers", self.workers <= MOST_THREADS)], "is more than a machine has use for")?;
         let above_0 = [
             ("seconds", self.seconds.is_none_or(|seconds| seconds > 0.0 && seconds.is_finite())),

@@ -1,48 +1,23 @@
 //! Time to a target Dice and early stopping, from running medians of the validation Dice.
 
 use pdl_volume::statistics::median;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use crate::train::history::HistoryRow;
 
 /// Evaluations of the median that is compared with the target.
 const REACHING: usize = 3;
 /// Evaluations of the median that measures the best Dice of a long run.
 const SETTLED: usize = 5;
 
-/// Time at which a run reached a target, interpolated between evaluations.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Reached {
-    /// Seconds of training, without evaluations.
-    pub seconds: f64,
-    /// Steps, a fraction between evaluations.
-    pub steps: f64,
-    /// Training patches.
-    pub samples: f64,
-}
-
-/// Time at which the running median of three evaluations first reaches `target`, interpolated
-/// linearly between this evaluation and the one before. `dice` is the mean Dice of every row.
-/// `None` if the target is not reached.
-pub fn reached(rows: &[HistoryRow], dice: &[f64], target: f64) -> Option<Reached> {
+/// Step at which the running median of three evaluations first reaches `target`, interpolated
+/// linearly between this evaluation and the one before. `steps` and `dice` are those of every
+/// evaluation. `None` if the target is not reached.
+pub fn steps_to(steps: &[u64], dice: &[f64], target: f64) -> Option<f64> {
     let medians = running_medians(dice, REACHING);
     let first = medians.iter().position(|median| *median >= target)?;
     // A median is assigned to the last of its evaluations.
-    let at = |median: usize| {
-        let row = &rows[median + REACHING - 1];
-        Reached { seconds: row.seconds, steps: row.step as f64, samples: row.samples as f64 }
-    };
-    let after = at(first);
-    let Some(before) = first.checked_sub(1) else { return Some(after) };
+    let at = |median: usize| steps[median + REACHING - 1] as f64;
+    let Some(before) = first.checked_sub(1) else { return Some(at(first)) };
     let share = (target - medians[before]) / (medians[first] - medians[before]);
-    let before = at(before);
-    let between = |a: f64, b: f64| a + share * (b - a);
-    Some(Reached {
-        seconds: between(before.seconds, after.seconds),
-        steps: between(before.steps, after.steps),
-        samples: between(before.samples, after.samples),
-    })
+    Some(at(before) + share * (at(first) - at(before)))
 }
 
 /// Highest running median of five evaluations, or of all if there are fewer; `None` without
@@ -78,41 +53,28 @@ fn running_medians(values: &[f64], width: usize) -> Vec<f64> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
 
-    /// Evaluations every 10 steps and 2 seconds, with these means.
-    pub(crate) fn rows(dice: &[f64]) -> Vec<HistoryRow> {
-        let row = |(number, dice): (usize, &f64)| HistoryRow {
-            step: 10 * (number as u64 + 1),
-            samples: 400 * (number as u64 + 1),
-            seconds: 2.0 * (number as f64 + 1.0),
-            epoch: 0,
-            active: 1,
-            loss: 1.0,
-            dice: vec![*dice],
-            dice_mean: *dice,
-            case_dice: vec![Some(*dice)],
-        };
-        dice.iter().enumerate().map(row).collect()
+    /// Evaluations every 10 steps.
+    fn reached(dice: &[f64], target: f64) -> Option<f64> {
+        let steps: Vec<u64> = (1..=dice.len() as u64).map(|number| 10 * number).collect();
+        steps_to(&steps, dice, target)
     }
 
     #[test]
     fn one_good_evaluation_is_not_enough() {
         let dice = [0.1, 0.9, 0.2, 0.3, 0.8, 0.8, 0.9];
         // Medians of three end at evaluations 3 to 7: 0.2, 0.3, 0.3, 0.8, 0.8.
-        let found = reached(&rows(&dice), &dice, 0.55).unwrap();
         // Halfway from evaluation 5 (step 50) to 6 (step 60).
-        assert!((found.steps - 55.0).abs() < 1e-9 && (found.seconds - 11.0).abs() < 1e-9);
-        assert!((found.samples - 2200.0).abs() < 1e-9);
-        assert_eq!(reached(&rows(&dice), &dice, 0.81), None);
-        assert_eq!(reached(&rows(&dice[..2]), &dice[..2], 0.1), None);
+        assert!((reached(&dice, 0.55).unwrap() - 55.0).abs() < 1e-9);
+        assert_eq!(reached(&dice, 0.81), None);
+        assert_eq!(reached(&dice[..2], 0.1), None);
     }
 
     #[test]
     fn a_run_that_begins_at_the_target_reached_it_with_its_third_evaluation() {
-        let dice = [0.9; 4];
-        assert_eq!(reached(&rows(&dice), &dice, 0.5).unwrap().steps, 30.0);
+        assert_eq!(reached(&[0.9; 4], 0.5), Some(30.0));
     }
 
     #[test]

@@ -285,8 +285,8 @@ impl<'a> Trainer<'a> {
     fn stops_early(&self) -> Option<EndReason> {
         let first = self.history.partition_point(|row| row.step <= self.extended_at);
         let rows = &self.history[first..];
-        let dice: Vec<f64> = rows.iter().map(|row| row.dice_mean).collect();
-        if self.until.is_some_and(|until| early_stop::reached(rows, &dice, until).is_some()) {
+        let (steps, dice): (Vec<u64>, Vec<f64>) = rows.iter().map(|row| (row.step, row.dice_mean)).unzip();
+        if self.until.is_some_and(|until| early_stop::steps_to(&steps, &dice, until).is_some()) {
             return Some(EndReason::Dice);
         }
         self.patience

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use pdl_cohort::attributes::Split;
 use pdl_cohort::cases::{self, Cases};
 use pdl_cohort::parameters::IndexParameters;
 use pdl_cohort::reading::ImageReading;
@@ -43,6 +44,9 @@ pub struct TrainRequest {
     pub settings: Settings,
     /// Subset of the training cases.
     pub sample: Subset,
+    /// Split whose cases the run is evaluated on: the validation set, or the test set of an
+    /// experiment, which must not end a run.
+    pub evaluate_on: Split,
     /// Tuning from which the settings were taken.
     pub tuned: Option<Reference>,
     /// Folder of a finished run, or file of weights, that the run starts from; `None`: random
@@ -116,10 +120,22 @@ pub struct Outcome {
 }
 
 impl TrainRequest {
-    /// Reads the training and validation cases of the request.
+    /// Refuses early stopping by the test set.
+    fn check_evaluation(&self) -> Result<()> {
+        let Settings { until_dice, patience, .. } = &self.settings;
+        let stops = [("until_dice", until_dice.is_some()), ("patience", patience.is_some())];
+        match stops.into_iter().find(|(_, given)| *given && self.evaluate_on == Split::Test) {
+            Some((name, _)) => {
+                Err(FitError::option(name, "must not be given where runs are evaluated on test cases"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Reads the training cases of the request, and those of its evaluations.
     fn load(&self, cohort: &Dataset) -> Result<Loaded> {
         let limit = MemoryLimit::or_half_of_free(self.memory);
-        cohort.load(&self.out, self.sample, self.trust_files, &limit)
+        cohort.load(&self.out, (self.sample, self.evaluate_on), self.trust_files, &limit)
     }
 
     /// Name and folder of the run.
@@ -152,6 +168,10 @@ impl TrainRequest {
             Standing::Same(record) => *record,
             Standing::Free => return Ok(None),
         };
+        if record.evaluated_on != self.evaluate_on {
+            let (record, difference) = (Record::Run, Difference::Settings);
+            return Err(FitError::Occupied { record, difference, path: folder.to_owned() });
+        }
         let theirs = record.initialisation.as_ref().map(|taken| taken.weights_blake3.as_str());
         if self.extend.is_none() && theirs != initial.map(|initial| initial.blake3.as_str()) {
             let (record, difference) = (Record::Run, Difference::Initialisation);
@@ -166,6 +186,7 @@ impl TrainRequest {
 /// # Errors
 /// [`FitError`]; the curation folder is validated before the first step.
 pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Result<Outcome> {
+    request.check_evaluation()?;
     let (name, folder) = request.folder()?;
     let cohort = Dataset::open(&request.out)?;
     let manifest_blake3 = cohort.manifest.info.hashes.manifest.clone();
@@ -235,6 +256,7 @@ pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Resul
         name,
         settings: request.settings.clone(),
         sample: request.sample,
+        evaluated_on: request.evaluate_on,
         initialisation: state.initialisation,
         extensions: state.extensions,
         tuned: request.tuned.clone(),
@@ -334,23 +356,10 @@ fn reading(out: &Path, index: &IndexParameters) -> Result<ImageReading> {
     }
 }
 
-/// Times the steps of the runs that `all` describe, without training them to the end.
-///
-/// # Errors
-/// As [`train`].
-pub fn speeds(request: &TrainRequest, all: &[Settings]) -> Result<(Vec<Speed>, Programs)> {
-    let cohort = Dataset::open(&request.out)?;
-    let programs = prepare_libtorch(&request.settings)?;
-    let loaded = request.load(&cohort)?;
-    let mut known = Vec::new();
-    let speeds = all.iter().map(|settings| speed_of(settings, &cohort, &loaded, &mut known));
-    Ok((speeds.collect::<Result<_>>()?, programs))
-}
-
 /// Measured seconds per step, by network and patch specification.
 pub(crate) type Known = Vec<((NetworkPlan, PatchSpec), f64)>;
 
-/// As [`speeds`], for one run and cases in memory. Each network and patch specification is timed
+/// Times the steps of a run without training it. Each network and patch specification is timed
 /// once, so that noise does not separate equal runs.
 pub(crate) fn speed_of(
     settings: &Settings,
