@@ -100,20 +100,19 @@ const FEWEST_PARTS: u32 = 3;
 /// every case is in the test split once.
 ///
 /// # Errors
-/// [`CohortError::Option`] if there is no such fold, or fewer patients or groups than parts.
+/// [`CohortError::InvalidOption`] if there is no such fold, or fewer patients or groups than parts.
 pub fn rotate(cases: &mut Cases, fold: Fold) -> Result<Vec<Finding>, CohortError> {
     let Fold { fold, folds } = fold;
     let rows: Vec<&CaseRow> = cases.labelled().collect();
     if folds < FEWEST_PARTS || fold >= folds {
-        return Err(CohortError::Option(format!(
-            "--folds {folds}: expected at least {FEWEST_PARTS} parts to train, to validate and to test, numbered from \
-             0; found part {fold} of {folds}"
-        )));
+        let problem = format!(
+            "expected at least {FEWEST_PARTS} parts to train, to validate and to test, numbered from 0; found part {fold}"
+        );
+        return Err(InvalidOption::with_value("folds", folds, problem).into());
     }
     let too_few = |count: usize, what: &str| {
-        CohortError::Option(format!(
-            "--folds {folds}: the cohort has {count} labelled {what}, fewer than parts"
-        ))
+        let problem = format!("the cohort has {count} labelled {what}, fewer than parts");
+        CohortError::from(InvalidOption::with_value("folds", folds, problem))
     };
     let (parts, findings) = match cases.parameters.group_by.as_deref() {
         Some(column) => {

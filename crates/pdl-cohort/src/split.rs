@@ -24,7 +24,7 @@ impl Shares {
         let valid = |share: f64| (0.0..1.0).contains(&share);
         if !valid(self.val) || !valid(self.test) || self.val + self.test >= 1.0 {
             let problem = format!(
-                "it and --test-share {} must be at least 0 and leave something to train on",
+                "together with --test-share {}, both must be at least 0 and leave something to train on",
                 self.test
             );
             return Err(InvalidOption::with_value("val-share", self.val, problem).into());

@@ -5,3 +5,4 @@ pub(crate) mod network_topology;
 mod plausible_plan;
 pub(crate) mod run_plan;
 pub(crate) mod settings;
+pub(crate) mod speed;

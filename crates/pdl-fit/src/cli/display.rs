@@ -7,8 +7,9 @@ use crate::experiment::run_record::Initialisation;
 use crate::experiment::runner::RunEvent;
 use crate::experiment::tuning::{Sides, Trial};
 use crate::plan::curriculum_schedule::PatchSpec;
-use crate::plan::run_plan::{RunPlan, Speed, TimedPart};
+use crate::plan::run_plan::RunPlan;
 use crate::plan::settings::Augment;
+use crate::plan::speed::{Speed, TimedPart};
 use crate::train::history::HistoryRow;
 use crate::train::training::Event;
 

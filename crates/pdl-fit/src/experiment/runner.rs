@@ -8,8 +8,8 @@ use pdl_cohort::attributes::Split;
 use crate::data::subset::Subset;
 use crate::error::{FitError, Result};
 use crate::experiment::run_record::RunRecord;
-use crate::plan::run_plan::Speed;
 use crate::plan::settings::Settings;
+use crate::plan::speed::Speed;
 use crate::train::training::{self, TrainRequest};
 
 /// Runner for one curation folder.

@@ -23,7 +23,7 @@ use crate::experiment::planned::{PlannedRun, RunMaker};
 use crate::experiment::rows::ManifestKey;
 use crate::experiment::subsets::selection::{Selection, SubsetsRequest, selections};
 use crate::experiment::subsets::summary::{SCHEMA_VERSION, SubsetRow, Subsets, schema, summarised};
-use crate::plan::settings::{ScheduleKind, Settings};
+use crate::plan::settings::{Augment, ScheduleKind, Settings};
 
 /// Name of the result in the folder of experiments.
 pub const FILE: &str = "subsets.json";
@@ -70,7 +70,9 @@ pub fn measure(
     if test_cases == 0 {
         return Err(FitError::NoData { split: Split::Test, path: out.to_owned() });
     }
-    let settings = Settings { schedule: ScheduleKind::Conventional, ..settings.clone() };
+    // Subsets of any size are augmented alike.
+    let augment = settings.augment.or(Some(Augment::None));
+    let settings = Settings { schedule: ScheduleKind::Conventional, augment, ..settings.clone() };
     let steps = steps(out, &settings, maker.memory)?;
     let settings = Settings { steps: Some(steps), eval_every: Some(steps), ..settings };
     let (selections, left_out) = selections(request, &manifest.info.compare.metrics);

@@ -30,8 +30,8 @@ use crate::data::subset::Subset;
 use crate::error::{self, Difference, FitError, Record, Result};
 use crate::experiment::run_record::{Programs, Reference};
 use crate::experiment::runner::{RunEvent, Runs};
-use crate::plan::run_plan::Speed;
 use crate::plan::settings::{Augment, Settings};
+use crate::plan::speed::Speed;
 use crate::train::training;
 
 /// Folder of a tuning in the curation folder.

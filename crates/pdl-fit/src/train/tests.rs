@@ -12,7 +12,7 @@ use crate::plan::curriculum_schedule::{CaseOrder, PatchSpec, ResolutionPhase, Sc
 use crate::plan::run_plan::RunPlan;
 use crate::plan::settings::Settings;
 use crate::train::checkpoint::{self, State};
-use crate::train::early_stop::{has_stalled, reached};
+use crate::train::early_stop::{has_stalled, steps_to};
 use crate::train::history::HistoryRow;
 use crate::train::trainer::{Pause, Trainer};
 use pdl_volume::{Affine, Grid, Orientation, Volume};
@@ -223,8 +223,8 @@ fn a_run_ends_at_the_dice_that_was_asked_for_and_no_step_follows() {
     };
     let whole = history("--lr 0.01");
     let early = history("--lr 0.01 --until-dice 0.7");
-    let dice = |rows: &[HistoryRow]| rows.iter().map(|row| row.dice_mean).collect::<Vec<_>>();
-    let steps = reached(&whole, &dice(&whole), 0.7).unwrap().steps;
+    let (steps, dice): (Vec<u64>, Vec<f64>) = whole.iter().map(|row| (row.step, row.dice_mean)).unzip();
+    let steps = steps_to(&steps, &dice, 0.7).unwrap();
     assert!(early.len() < whole.len() && early[..] == whole[..early.len()]);
     let last = early.last().unwrap().step;
     assert!(steps <= last as f64 && steps > last as f64 - 10.0);

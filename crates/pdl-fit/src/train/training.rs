@@ -22,8 +22,9 @@ use crate::experiment::run_record::{
 use crate::model::device::ComputeDevice;
 use crate::model::unet::NetworkPlan;
 use crate::plan::curriculum_schedule::PatchSpec;
-use crate::plan::run_plan::{RunPlan, Speed, TimedPart};
+use crate::plan::run_plan::RunPlan;
 use crate::plan::settings::{Augment, MOST_THREADS, Settings};
+use crate::plan::speed::{Speed, TimedPart};
 use crate::train::checkpoint::{self, Checkpoint, State, TrainingProgress};
 use crate::train::extension;
 use crate::train::history::{self, HistoryRow};

@@ -10,8 +10,8 @@ use crate::experiment::compare::protocol::{Arm, Choice, Protocol};
 use crate::experiment::compare::timing::StepKinds;
 use crate::experiment::planned::{PlannedRun, RunMaker};
 use crate::experiment::rows::{Rows, RunRow, Timing, kept};
-use crate::plan::run_plan::Speed;
 use crate::plan::settings::Settings;
+use crate::plan::speed::Speed;
 use crate::train::early_stop;
 
 /// The long conventional runs of a fold.

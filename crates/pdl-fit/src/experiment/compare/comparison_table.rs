@@ -191,7 +191,7 @@ mod tests {
                 log_deviation: None,
                 power: None,
             };
-            super::verdict(&curve, 0.97)
+            verdict(&curve, 0.97)
         };
         assert_eq!(verdict(1.1, 2.0), "product at 97%: best is sooner than A (1.50 [1.10, 2.00])");
         assert!(verdict(0.9, 2.0).contains("no difference between best and A is shown"));

@@ -167,11 +167,12 @@ impl PlannedDataset {
     /// # Errors
     /// As [`Dataset::load`].
     pub fn images(&self, settings: &Settings) -> Result<TrainingImages> {
-        if settings.augment == Augment::None {
+        let augment = settings.augment.unwrap_or(Augment::None);
+        if augment == Augment::None {
             return Ok(self.shapes.clone());
         }
         let limit = MemoryLimit::or_half_of_free(self.memory);
         let loaded = self.dataset.load(&self.folder, (Subset::All, Split::Val), true, &limit)?;
-        self.dataset.training_images(&loaded, settings.augment)
+        self.dataset.training_images(&loaded, augment)
     }
 }

@@ -19,8 +19,9 @@ use crate::experiment::compare::protocol::{PLAIN_ORDER, Protocol};
 use crate::experiment::rows::{Row, RowFile, Rows, StepRow, Timing, step_key};
 use crate::experiment::run_record::Programs;
 use crate::model::device::ComputeDevice;
-use crate::plan::run_plan::{RunPlan, Speed, TimedPart, TimedSegment};
-use crate::plan::settings::Settings;
+use crate::plan::run_plan::RunPlan;
+use crate::plan::settings::{Augment, Settings};
+use crate::plan::speed::{Speed, TimedPart, TimedSegment};
 use crate::train::trainer::Trainer;
 use crate::train::training;
 
@@ -74,9 +75,10 @@ impl StepKinds {
         }
         let images = planned.images(&settings)?;
         let plan = settings.plan(&planned.dataset.with(&images), None)?;
+        let augment = plan.augment.unwrap_or(Augment::None);
         let mut parts = Vec::new();
         for part in settings.parts(&plan.network, plan.patch, plan.batch) {
-            let key = step_key(&plan.network, &part.grain, settings.optimiser, settings.augment);
+            let key = step_key(&plan.network, &part.grain, settings.optimiser, augment);
             if !self.kinds.iter().any(|kind| kind.key == key) {
                 let (settings, plan) = (settings.clone(), plan.clone());
                 self.kinds.push(Kind { key: key.clone(), fold: variant.1, settings, plan, part });
