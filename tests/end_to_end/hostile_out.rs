@@ -154,7 +154,7 @@ fn a_manifest_that_claims_to_be_a_folds_leads_nowhere() {
     let mut info: serde_json::Value = json::read(&path).unwrap();
     info["fold"] = serde_json::json!({ "fold": 0, "folds": 3 });
     json::write(&path, &info).unwrap();
-    refuses_exports(&places, &WAYS[..1], "is not in the folder of that fold");
+    refuses_exports(&places, &WAYS[..1], "is not in the folder of that");
 }
 
 #[test]

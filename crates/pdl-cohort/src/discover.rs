@@ -163,7 +163,10 @@ fn layout_of(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) ->
         if !has_table {
             layout.findings.extend(dataset_json::splits_beside(path)?);
             layout.findings.extend(unused_files::beside(path)?);
-            layout.findings.extend(unused_files::folders_beside(path, &layout.cases)?);
+            // Some layouts name the images that they leave out themselves.
+            if !layout.findings.iter().any(|finding| finding.code == Code::ImagesUnused) {
+                layout.findings.extend(unused_files::folders_beside(path, &layout.cases)?);
+            }
         }
         let has_column =
             |column: &&String| layout.cases.iter().any(|found| found.carried.contains_key(*column));

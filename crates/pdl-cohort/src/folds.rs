@@ -106,7 +106,7 @@ pub fn rotate(cases: &mut Cases, fold: Fold) -> Result<Vec<Finding>, CohortError
     let rows: Vec<&CaseRow> = cases.labelled().collect();
     if folds < FEWEST_PARTS || fold >= folds {
         let problem = format!(
-            "expected at least {FEWEST_PARTS} parts to train, to validate and to test, numbered from 0; found part {fold}"
+            "expected at least {FEWEST_PARTS} parts to train, to validate and to test, numbered from 0; found part {fold} of {folds}"
         );
         return Err(InvalidOption::with_value("folds", folds, problem).into());
     }

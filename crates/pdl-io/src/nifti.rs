@@ -13,7 +13,7 @@ use nifti::writer::WriterOptions;
 use nifti::{DataElement, NiftiError, NiftiHeader};
 use pdl_findings::{Code, Finding};
 use pdl_store::safe_path::SafePath;
-use pdl_store::{StoreError, atomic};
+use pdl_store::{StoreError, atomic, catch_panic};
 use pdl_volume::{Grid, LabelMap, Volume};
 
 use crate::ReadError;
@@ -164,15 +164,17 @@ fn write<T: DataElement + bytemuck::Pod>(
     let view = ArrayView3::from_shape(grid.shape.f(), voxels)
         .map_err(|error| refused(&full, std::io::Error::other(error)))?;
     atomic::write_with(path, |temporary| {
-        WriterOptions::new(temporary)
+        let options = WriterOptions::new(temporary)
             .reference_header(&header)
             .compress(true)
-            .compression_level(Compression::fast())
-            .write_nifti(&view)
-            .map_err(|error| match error {
-                NiftiError::Io(source) => refused(&full, source),
-                other => refused(&full, std::io::Error::other(other)),
+            .compression_level(Compression::fast());
+        let written = catch_panic::or_out_of_memory(|| {
+            options.write_nifti(&view).map_err(|error| match error {
+                NiftiError::Io(source) => source,
+                other => std::io::Error::other(other),
             })
+        });
+        written.map_err(|source| refused(&full, source))
     })
 }
 

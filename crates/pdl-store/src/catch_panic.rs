@@ -1,6 +1,7 @@
 //! Panics of other people's codecs: caught, and not printed.
 
 use std::cell::Cell;
+use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind, set_hook, take_hook};
 use std::sync::Once;
 
@@ -10,12 +11,13 @@ thread_local! {
 }
 
 /// Crates of the codecs, as the paths of their source name them.
-const CODECS: [&str; 6] = [
+const CODECS: [&str; 7] = [
     "/jpeg-decoder-",
     "/jpeg2k-",
     "/charls-",
     "/dicom-transfer-syntax-registry-",
     "/oxiarc-jpeg-",
+    "/zlib-rs-",
     "/zstd-safe-",
 ];
 
@@ -30,8 +32,8 @@ pub fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
     result.ok()
 }
 
-/// What `work` returns, or `None` if a codec panics in it, as zstd does without memory. Any other
-/// panic is a fault of pdl's own and goes on.
+/// What `work` returns, or `None` if a codec panics in it, as zstd and zlib do without memory. Any
+/// other panic is a fault of pdl's own and goes on.
 pub fn of_codecs<T>(work: impl FnOnce() -> T) -> Option<T> {
     install_hook();
     FROM_CODEC.set(false);
@@ -40,6 +42,14 @@ pub fn of_codecs<T>(work: impl FnOnce() -> T) -> Option<T> {
         Err(_) if FROM_CODEC.get() => None,
         Err(panic) => resume_unwind(panic),
     }
+}
+
+/// As [`of_codecs`], of work with a file: without a codec's memory it has an error of the machine.
+///
+/// # Errors
+/// Those of `work`; [`ErrorKind::OutOfMemory`] if a codec panics.
+pub fn or_out_of_memory<T>(work: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    of_codecs(work).unwrap_or_else(|| Err(ErrorKind::OutOfMemory.into()))
 }
 
 fn install_hook() {

@@ -96,7 +96,7 @@ pub fn validate(
     if let Some(info) = &info {
         check_curriculum(&rows, info, &mut differences);
         if !info.lies_in(&folder)? {
-            let message = "the manifest is that of a fold, but is not in the folder of that fold";
+            let message = "the manifest is that of a fold or an experiment, but is not in the folder of that";
             differences.push(ManifestDifference::new("outside", message));
         }
         let files = Files::new(&folder, info, parameters)?;

@@ -5,7 +5,7 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use pdl_store::safe_path::SafePath;
-use pdl_store::{StoreError, atomic};
+use pdl_store::{StoreError, atomic, catch_panic};
 use pdl_volume::{Grid, Volume};
 
 /// The stored number of the fraction 1.
@@ -26,7 +26,9 @@ pub fn write_fractions(path: impl Into<SafePath>, fractions: &Volume<f32>) -> Re
     let failed = || StoreError::io("write the volume", &full);
     atomic::write_with(path, |temporary| {
         let file = std::fs::File::create(temporary).map_err(failed())?;
-        let mut stream = GzEncoder::new(std::io::BufWriter::new(file), Compression::fast());
+        let file = std::io::BufWriter::new(file);
+        let stream = catch_panic::or_out_of_memory(|| Ok(GzEncoder::new(file, Compression::fast())));
+        let mut stream = stream.map_err(failed())?;
         stream.write_all(&header(&fractions.grid)).map_err(failed())?;
         let [nx, ny, _] = fractions.grid.shape;
         let mut bytes = Vec::new();
