@@ -165,7 +165,7 @@ fn separated(bytes: &[u8]) -> (u8, &[u8]) {
 fn known_names(path: &Path, headers: &StringRecord) -> Result<StringRecord, CohortError> {
     let known = |name: &str| {
         let lower = name.to_lowercase();
-        let is_known = Row::COLUMNS.contains(&lower.as_str()) || lower == PATIENT_ID;
+        let is_known = lower == Row::IMAGE || lower == PATIENT_ID || Row::COLUMNS.contains(&lower.as_str());
         if is_known { lower } else { name.to_owned() }
     };
     let names: Vec<String> = headers.iter().map(known).collect();
@@ -173,7 +173,7 @@ fn known_names(path: &Path, headers: &StringRecord) -> Result<StringRecord, Coho
     let patient = |name: String| if name == PATIENT_ID && !has_patient { PATIENT.to_owned() } else { name };
     let names: Vec<String> = names.into_iter().map(patient).collect();
     let count = |column: &&&str| names.iter().filter(|name| name == *column).count();
-    match Row::COLUMNS.iter().find(|column| count(column) > 1) {
+    match [Row::IMAGE].iter().chain(&Row::COLUMNS).find(|column| count(column) > 1) {
         None => Ok(names.iter().collect()),
         Some(column) => Err(table_error(path, &format!("it has two columns named {column}"))),
     }
