@@ -142,7 +142,7 @@ impl Layout {
         if let Some(choice) = choices.iter().find(|choice| choice.pattern.is_some()) {
             let problem = "patterns are for series of a DICOM cohort; channels of files go by their names";
             let value = format!("{}=...", choice.name);
-            return Err(InvalidOption::with_value("channels", value, problem).into());
+            return Err(InvalidOption::with_value("channels", &value, problem).into());
         }
         let numbers: Vec<u32> =
             choices.iter().map(|choice| self.channel_number(&choice.name)).collect::<Result<_, _>>()?;

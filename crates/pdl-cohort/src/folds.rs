@@ -82,7 +82,7 @@ pub fn apply<'a>(
     };
     if fold.fold >= fold.folds {
         let problem = format!("folds are numbered from 0 to {}", fold.folds - 1);
-        return Err(InvalidOption::with_value("fold", fold.fold, problem).into());
+        return Err(InvalidOption::with_value("fold", &fold.fold, problem).into());
     }
     for row in cases.rows.iter_mut().filter(|row| row.is_usable() && row.split != Split::Test) {
         let own = folds.get(&row.patient_id) == Some(&(fold.fold as usize));
@@ -108,11 +108,11 @@ pub fn rotate(cases: &mut Cases, fold: Fold) -> Result<Vec<Finding>, CohortError
         let problem = format!(
             "expected at least {FEWEST_PARTS} parts to train, to validate and to test, numbered from 0; found part {fold} of {folds}"
         );
-        return Err(InvalidOption::with_value("folds", folds, problem).into());
+        return Err(InvalidOption::with_value("folds", &folds, problem).into());
     }
     let too_few = |count: usize, what: &str| {
         let problem = format!("the cohort has {count} labelled {what}, fewer than parts");
-        CohortError::from(InvalidOption::with_value("folds", folds, problem))
+        CohortError::from(InvalidOption::with_value("folds", &folds, problem))
     };
     let (parts, findings) = match cases.parameters.group_by.as_deref() {
         Some(column) => {
@@ -168,7 +168,7 @@ fn divide_groups(
             "there are {} groups by {column} outside the test split, and 2 folds at least",
             groups.len()
         );
-        return Err(InvalidOption::with_value("folds", folds, problem).into());
+        return Err(InvalidOption::with_value("folds", &folds, problem).into());
     }
     let dealt = patient_groups::deal(&groups, folds, cases.parameters.split_seed);
     let of_patient = parts_of_groups(&dealt);
@@ -205,7 +205,7 @@ fn divide(cases: &Cases, folds: u32) -> Result<(BTreeMap<String, usize>, Applied
     if folds < 2 || folds > of_patient.len() {
         let problem =
             format!("there are {} patients outside the test split, and 2 folds at least", of_patient.len());
-        return Err(InvalidOption::with_value("folds", folds, problem).into());
+        return Err(InvalidOption::with_value("folds", &folds, problem).into());
     }
     let (of, findings) = deal_patients(&of_patient, folds, "fold 1", cases.parameters.split_seed);
     Ok((of, AppliedFold { held_out: None, findings }))

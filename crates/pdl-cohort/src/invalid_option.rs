@@ -19,7 +19,11 @@ impl InvalidOption {
     }
 
     /// An option with this value.
-    pub fn with_value(name: &'static str, value: impl ToString, problem: impl Into<String>) -> Self {
+    pub fn with_value(
+        name: &'static str,
+        value: &(impl ToString + ?Sized),
+        problem: impl Into<String>,
+    ) -> Self {
         Self { name, value: value.to_string(), problem: problem.into() }
     }
 }
@@ -31,7 +35,7 @@ mod tests {
     #[test]
     fn the_flag_comes_first_with_its_value() {
         assert_eq!(InvalidOption::new("mapping", "needs names").to_string(), "--mapping: needs names");
-        let of_value = InvalidOption::with_value("folds", 9, "there are 4 patients");
+        let of_value = InvalidOption::with_value("folds", &9, "there are 4 patients");
         assert_eq!(of_value.to_string(), "--folds 9: there are 4 patients");
     }
 }

@@ -282,7 +282,7 @@ impl IndexParameters {
         }
         if !(0.0..=0.5).contains(&distance) {
             let problem = "expected a distance from 0 to 0.5";
-            return Err(InvalidOption::with_value("round-labels", distance, problem).into());
+            return Err(InvalidOption::with_value("round-labels", &distance, problem).into());
         }
         Ok(Some(distance as f32))
     }

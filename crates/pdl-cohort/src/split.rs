@@ -27,7 +27,7 @@ impl Shares {
                 "together with --test-share {}, both must be at least 0 and leave something to train on",
                 self.test
             );
-            return Err(InvalidOption::with_value("val-share", self.val, problem).into());
+            return Err(InvalidOption::with_value("val-share", &self.val, problem).into());
         }
         Ok(())
     }

@@ -65,7 +65,7 @@ impl Structures {
         if let Some(name) = names.iter().find(|name| name.contains(['*', '?', '=']) || name.trim().is_empty())
         {
             let problem = "it is not a plain name; patterns are for --structures";
-            return Err(InvalidOption::with_value("structures-only", format!("'{name}'"), problem).into());
+            return Err(InvalidOption::with_value("structures-only", &format!("'{name}'"), problem).into());
         }
         let rules: Vec<String> = names.iter().map(|name| format!("{name}={name}")).collect();
         Ok(Self { only: true, ..Self::by_rules(&rules)? })

@@ -110,7 +110,7 @@ fn a_colour_of_a_picture_is_a_volume() {
     for colour in 0..3 {
         let name = scratch.path().join(format!("a.png#{colour}"));
         assert!(stack::is_stack(&name).unwrap() && stack::is_picture(&name).unwrap());
-        assert_eq!(stack::files_of(&name).unwrap(), [path.clone()]);
+        assert_eq!(stack::files_of(&name).unwrap(), std::slice::from_ref(&path));
         let voxels = read_image_stack(&name, &geometry()).unwrap().volume.voxels;
         let right: Vec<f32> = pixels.iter().skip(colour).step_by(3).map(|value| f32::from(*value)).collect();
         assert_eq!(voxels, right);

@@ -4,12 +4,13 @@
 //! All rows show the same point of the patient, at the same scale, in the orientation of
 //! [`crate::planes`]; letters mark the sides.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
-use image::{ExtendedColorType, ImageEncoder};
+use image::{ExtendedColorType, ImageEncoder, ImageError};
 use pdl_cohort::case_row::CaseRow;
 use pdl_io::{read_image, read_labels};
-use pdl_store::paths;
+use pdl_store::{catch_panic, paths};
 use pdl_volume::{Grid, Volume};
 
 use crate::Result;
@@ -60,6 +61,19 @@ pub(crate) struct Canvas {
     rgb: Vec<u8>,
 }
 
+/// Encodes the pixels of a picture of this width and height. A codec without memory is an error of
+/// the machine.
+pub(crate) fn write_picture(
+    encoder: impl ImageEncoder,
+    pixels: &[u8],
+    [width, height]: [u32; 2],
+    colour: ExtendedColorType,
+) -> Result<()> {
+    let written = catch_panic::of_codecs(|| encoder.write_image(pixels, width, height, colour));
+    let no_memory = || Err(ImageError::IoError(ErrorKind::OutOfMemory.into()));
+    Ok(written.unwrap_or_else(no_memory)?)
+}
+
 impl Canvas {
     /// Draws `rows` with the planes through `middle_mm`. `values` are the cohort's label values,
     /// ascending: the index of a label among them selects its colour.
@@ -77,7 +91,7 @@ impl Canvas {
     /// Encodes the picture.
     pub(crate) fn encode(&self, encoder: impl ImageEncoder) -> Result<()> {
         let (width, height) = (3 * self.side, self.rgb.len() / (3 * 3 * self.side));
-        Ok(encoder.write_image(&self.rgb, width as u32, height as u32, ExtendedColorType::Rgb8)?)
+        write_picture(encoder, &self.rgb, [width as u32, height as u32], ExtendedColorType::Rgb8)
     }
 
     /// Draws one plane with its contours and letters; its upper left corner is `corner` (x, y).

@@ -9,9 +9,9 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use image::ExtendedColorType;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::{CompressionType, FilterType, PngEncoder};
-use image::{ExtendedColorType, ImageEncoder};
 use pdl_io::read_labels;
 use pdl_prepare::plan::ProxyPlan;
 use pdl_prepare::prepared_row::PreparedRow;
@@ -21,6 +21,7 @@ use pdl_volume::Grid;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::canvas::write_picture;
 use crate::planes::{AnatomicalPlane, contour_pixel, fullest, outlines};
 use crate::{Result, unless_unreadable};
 
@@ -97,22 +98,14 @@ pub fn thumbnails(
             let grey: Vec<u8> =
                 pictures.iter().flat_map(|picture| picture.grey[channel].iter().copied()).collect();
             let mut jpeg = Vec::new();
-            JpegEncoder::new_with_quality(&mut jpeg, QUALITY).write_image(
-                &grey,
-                width,
-                height,
-                ExtendedColorType::L8,
-            )?;
+            let encoder = JpegEncoder::new_with_quality(&mut jpeg, QUALITY);
+            write_picture(encoder, &grey, [width, height], ExtendedColorType::L8)?;
             jpegs.push(STANDARD.encode(jpeg));
         }
         let outline: Vec<u8> = pictures.iter().flat_map(|p| p.outline.iter().flatten().copied()).collect();
         let mut png = Vec::new();
-        PngEncoder::new_with_quality(&mut png, CompressionType::Best, FilterType::NoFilter).write_image(
-            &outline,
-            width,
-            height,
-            ExtendedColorType::Rgba8,
-        )?;
+        let encoder = PngEncoder::new_with_quality(&mut png, CompressionType::Best, FilterType::NoFilter);
+        write_picture(encoder, &outline, [width, height], ExtendedColorType::Rgba8)?;
         Ok((jpegs, STANDARD.encode(png)))
     };
     let drawn: Vec<(Vec<String>, String)> = cases.par_chunks(PER_SHEET).map(sheet).collect::<Result<_>>()?;

@@ -61,7 +61,7 @@ impl SubjectTable {
                 }
                 // What rows of one subject state differently, such as an age, is stated by none.
                 Entry::Occupied(mut row) => {
-                    row.get_mut().retain(|column, value| values.get(column) == Some(value))
+                    row.get_mut().retain(|column, value| values.get(column) == Some(value));
                 }
             }
         }

@@ -64,7 +64,7 @@ pub(super) fn folders_beside(root: &Path, cases: &[DiscoveredCase]) -> Result<Op
         found.image.iter().chain(&found.label).chain(found.channels.values()).chain(found.structures.values())
     });
     let used: BTreeSet<&OsStr> =
-        files.filter_map(|path| Some(path.strip_prefix(root).ok()?.iter().next()?)).collect();
+        files.filter_map(|path| path.strip_prefix(root).ok()?.iter().next()).collect();
     let mut found = Vec::new();
     for folder in subfolders(root)? {
         let name = file_name(&folder);

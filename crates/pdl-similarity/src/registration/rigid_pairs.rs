@@ -65,8 +65,8 @@ pub fn rigid_neighbours(
 ) -> Vec<RigidPair> {
     let copies = Copies::new(proxies);
     let wanted = |a: usize, b: usize| wanted(a.min(b), a.max(b));
-    let coarse = coarse_motions(&copies, boxes_mm, copies.screened(wanted));
-    let chosen = nearest_pairs(coarse, proxies.len());
+    let coarse = coarse_motions(&copies, boxes_mm, &copies.screened(wanted));
+    let chosen = nearest_pairs(&coarse, proxies.len());
     chosen
         .par_chunk_by(|one, other| one.a == other.a)
         .flat_map_iter(|of_one| refined(&copies, boxes_mm, of_one))
@@ -162,7 +162,7 @@ struct CoarsePair {
 }
 
 /// Aligns pairs, ascending, by their coarse copies.
-fn coarse_motions(copies: &Copies<'_>, boxes_mm: &[[f64; 3]], pairs: Vec<(usize, usize)>) -> Vec<CoarsePair> {
+fn coarse_motions(copies: &Copies<'_>, boxes_mm: &[[f64; 3]], pairs: &[(usize, usize)]) -> Vec<CoarsePair> {
     let of_one = |pairs: &[(usize, usize)]| {
         let case = pairs[0].0;
         let target = RigidTarget::new(&copies.coarse[case], copies.shapes[1], boxes_mm[case], STEP);
@@ -180,7 +180,7 @@ fn coarse_motions(copies: &Copies<'_>, boxes_mm: &[[f64; 3]], pairs: Vec<(usize,
 }
 
 /// The pairs that are among the [`ALIGNED`] most correlated of either case; ties by row numbers.
-fn nearest_pairs(pairs: Vec<CoarsePair>, cases: usize) -> Vec<CoarsePair> {
+fn nearest_pairs(pairs: &[CoarsePair], cases: usize) -> Vec<CoarsePair> {
     let mut of_case: Vec<Vec<usize>> = vec![Vec::new(); cases];
     for (number, pair) in pairs.iter().enumerate() {
         of_case[pair.a].push(number);

@@ -5,6 +5,7 @@
 //! meets all alike.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::Path;
 
 use pdl_cohort::attributes::Split;
@@ -61,7 +62,7 @@ impl StepKinds {
                     for point in protocol.grid(arm) {
                         let settings = protocol.settings(arm)?;
                         let settings = Settings { batch: point.batch.or(settings.batch), ..settings };
-                        all.add((number, fold, point.batch), settings, &planned)?;
+                        all.add((number, fold, point.batch), &settings, &planned)?;
                     }
                 }
             }
@@ -69,11 +70,11 @@ impl StepKinds {
         Ok(all)
     }
 
-    fn add(&mut self, variant: Variant, settings: Settings, planned: &PlannedDataset) -> Result<()> {
+    fn add(&mut self, variant: Variant, settings: &Settings, planned: &PlannedDataset) -> Result<()> {
         if self.parts.contains_key(&variant) {
             return Ok(());
         }
-        let images = planned.images(&settings)?;
+        let images = planned.images(settings)?;
         let plan = settings.plan(&planned.dataset.with(&images), None)?;
         let augment = plan.augment.unwrap_or(Augment::None);
         let mut parts = Vec::new();
@@ -167,8 +168,8 @@ impl Kind {
 fn in_turn(kinds: &[&Kind], rounds: usize, folds: &Folds, memory: Option<u64>) -> Result<Vec<f64>> {
     let mut loaded: BTreeMap<u32, Loaded> = BTreeMap::new();
     for kind in kinds {
-        if !loaded.contains_key(&kind.fold) {
-            loaded.insert(kind.fold, load(&folds.of(PLAIN_ORDER, kind.fold)?.folder, memory)?);
+        if let Entry::Vacant(place) = loaded.entry(kind.fold) {
+            place.insert(load(&folds.of(PLAIN_ORDER, kind.fold)?.folder, memory)?);
         }
     }
     let mut seconds = vec![Vec::new(); kinds.len()];
