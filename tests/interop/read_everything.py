@@ -29,6 +29,7 @@ JSON_SCHEMAS = {
     "tuning.json": "tuning",
     "comparison.json": "comparison-info",
     "subsets.json": "subsets-info",
+    "runs.jsonl": "experiment-rows",
 }
 
 

@@ -79,7 +79,7 @@ function chart(title, description, make, width = 340) {
   const holder = el("div");
   drawn(holder, () => {
     const plot = Plot.plot({ width, marginBottom: 46, ...make() });
-    const svg = plot.tagName === "svg" ? plot : plot.querySelector("svg:last-of-type");
+    const svg = plot.tagName === "svg" ? plot : plot.querySelector(":scope > svg:last-of-type");
     described(svg, description);
     return plot;
   });
