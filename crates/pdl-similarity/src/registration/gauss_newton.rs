@@ -131,7 +131,8 @@ impl Target {
         let mut sampled = Vec::with_capacity(self.points.len());
         let mut last = false;
         for step in 0..=steps {
-            let Some(overlap) = self.overlap(moving, &map, &mut sampled) else { break };
+            let fixed = (self.points.as_slice(), self.values.as_slice());
+            let Some(overlap) = overlap(fixed, self.shape, moving, &map, &mut sampled) else { break };
             if overlap.correlation > best.1 {
                 best = (map, overlap.correlation);
             }
@@ -146,45 +147,9 @@ impl Target {
         best
     }
 
-    /// Samples the moving volume at all points, NaN outside; nothing where too little overlaps or
-    /// all of that is of one intensity.
-    fn overlap(&self, moving: &[f32], map: &UnitAffine, sampled: &mut Vec<f32>) -> Option<Overlap> {
-        sampled.clear();
-        let rows = map.rows().map(|row| row.map(|value| value as f32));
-        let sides = self.shape.map(|side| side as f32);
-        let mut sums = Sums::default();
-        for (point, fixed) in self.points.iter().zip(&self.values) {
-            let at: [f32; 3] = std::array::from_fn(|axis| {
-                let [a, b, c, shift] = rows[axis];
-                (a * point[0] + b * point[1] + c * point[2] + shift + 0.5) * sides[axis] - 0.5
-            });
-            let value = if inside(at, sides) { sample(moving, self.shape, at) } else { f32::NAN };
-            if !value.is_nan() {
-                sums.add(f64::from(*fixed), f64::from(value));
-            }
-            sampled.push(value);
-        }
-        if sums.count < LEAST_OVERLAP * self.points.len() as f64 {
-            return None;
-        }
-        sums.overlap()
-    }
-
     /// The change of the parameters that the residuals ask for.
     fn step(&self, sampled: &[f32], overlap: &Overlap, freedom: Freedom) -> [f64; PARAMETERS] {
-        let (mean, scale) = (overlap.mean as f32, (1.0 / overlap.deviation) as f32);
-        let mut right = [0.0_f64; PARAMETERS];
-        // Short sums in single precision, the whole in double.
-        let parts = sampled.chunks(256).zip(self.values.chunks(256)).zip(self.slopes.chunks(256));
-        for ((sampled, values), slopes) in parts {
-            let mut sum = [0.0_f32; PARAMETERS];
-            for ((moving, fixed), slopes) in sampled.iter().zip(values).zip(slopes) {
-                let residual = (moving - mean) * scale - fixed;
-                let residual = if residual.is_nan() { 0.0 } else { residual };
-                sum.iter_mut().zip(slopes).for_each(|(sum, slope)| *sum += slope * residual);
-            }
-            right.iter_mut().zip(sum).for_each(|(all, sum)| *all += f64::from(sum));
-        }
+        let right = descent(&self.values, &self.slopes, sampled, overlap);
         let count = freedom.parameters();
         let mut change = solve(&self.hessian, &right, count, freedom.damping());
         change.iter_mut().for_each(|by| *by = by.clamp(-LONGEST, LONGEST));
@@ -237,6 +202,60 @@ impl Sums {
             correlation: covariance / (variance * fixed_variance).sqrt(),
         })
     }
+}
+
+/// Samples the moving volume, a C array of this shape, at all points of the fixed one, NaN outside;
+/// nothing where too little overlaps or all of that is of one intensity. `map` leads from the
+/// points, in shares of the sides, to the moving volume; the values are those of the fixed one.
+pub(super) fn overlap(
+    (points, values): (&[[f32; 3]], &[f32]),
+    shape: [usize; 3],
+    moving: &[f32],
+    map: &UnitAffine,
+    sampled: &mut Vec<f32>,
+) -> Option<Overlap> {
+    sampled.clear();
+    let rows = map.rows().map(|row| row.map(|value| value as f32));
+    let sides = shape.map(|side| side as f32);
+    let mut sums = Sums::default();
+    for (point, fixed) in points.iter().zip(values) {
+        let at: [f32; 3] = std::array::from_fn(|axis| {
+            let [a, b, c, shift] = rows[axis];
+            (a * point[0] + b * point[1] + c * point[2] + shift + 0.5) * sides[axis] - 0.5
+        });
+        let value = if inside(at, sides) { sample(moving, shape, at) } else { f32::NAN };
+        if !value.is_nan() {
+            sums.add(f64::from(*fixed), f64::from(value));
+        }
+        sampled.push(value);
+    }
+    if sums.count < LEAST_OVERLAP * points.len() as f64 {
+        return None;
+    }
+    sums.overlap()
+}
+
+/// Products of the slopes, by parameter, with the residuals of the normalised moving volume.
+pub(super) fn descent<const N: usize>(
+    values: &[f32],
+    slopes: &[[f32; N]],
+    sampled: &[f32],
+    overlap: &Overlap,
+) -> [f64; N] {
+    let (mean, scale) = (overlap.mean as f32, (1.0 / overlap.deviation) as f32);
+    let mut right = [0.0_f64; N];
+    // Short sums in single precision, the whole in double.
+    let parts = sampled.chunks(256).zip(values.chunks(256)).zip(slopes.chunks(256));
+    for ((sampled, values), slopes) in parts {
+        let mut sum = [0.0_f32; N];
+        for ((moving, fixed), slopes) in sampled.iter().zip(values).zip(slopes) {
+            let residual = (moving - mean) * scale - fixed;
+            let residual = if residual.is_nan() { 0.0 } else { residual };
+            sum.iter_mut().zip(slopes).for_each(|(sum, slope)| *sum += slope * residual);
+        }
+        right.iter_mut().zip(sum).for_each(|(all, sum)| *all += f64::from(sum));
+    }
+    right
 }
 
 /// The mean and the standard deviation of the population.

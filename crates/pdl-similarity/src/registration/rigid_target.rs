@@ -3,14 +3,11 @@
 //! As in `gauss_newton`, by the inverse compositional method, with six parameters in mm: a shift
 //! along z, y, x and a rotation about them. Persons differ in size, so lengths are kept.
 
-use crate::registration::gauss_newton::{Overlap, Sums, inside, moments, sample, solve};
+use crate::registration::gauss_newton::{Overlap, descent, moments, overlap, solve};
 use crate::registration::rigid_motion::RigidMotion;
 
 /// Parameters: the shift, then the rotation.
 const PARAMETERS: usize = 6;
-
-/// Share of the points that must lie in the moving volume.
-const LEAST_OVERLAP: f64 = 0.3;
 
 /// Longest step of a parameter: a share of half a side, or radians.
 const LONGEST: f64 = 0.15;
@@ -152,8 +149,7 @@ impl RigidTarget {
         RigidMotion::new([d, e, f], [a, b, c].map(|by| by * self.length_mm))
     }
 
-    /// Samples the moving volume at all points, NaN outside; nothing where too little overlaps or
-    /// all of that is of one intensity.
+    /// How the volumes agree after a motion, where enough overlaps.
     fn overlap(
         &self,
         moving: &[f32],
@@ -161,54 +157,16 @@ impl RigidTarget {
         motion: &RigidMotion,
         sampled: &mut Vec<f32>,
     ) -> Option<Overlap> {
-        sampled.clear();
         let map = motion.in_unit_coordinates([self.length_mm; 3], moving_mm);
-        let rows = map.rows().map(|row| row.map(|value| value as f32));
-        let sides = self.shape.map(|side| side as f32);
-        let mut sums = Sums::default();
-        let mut count = 0_usize;
-        for (point, fixed) in self.points.iter().zip(&self.values) {
-            let at: [f32; 3] = std::array::from_fn(|axis| {
-                let [a, b, c, shift] = rows[axis];
-                (a * point[0] + b * point[1] + c * point[2] + shift + 0.5) * sides[axis] - 0.5
-            });
-            let value = if inside(at, sides) { sample(moving, self.shape, at) } else { f32::NAN };
-            if !value.is_nan() {
-                sums.add(f64::from(*fixed), f64::from(value));
-                count += 1;
-            }
-            sampled.push(value);
-        }
-        if (count as f64) < LEAST_OVERLAP * self.points.len() as f64 {
-            return None;
-        }
-        sums.overlap()
+        overlap((&self.points, &self.values), self.shape, moving, &map, sampled)
     }
 
     /// The change of the parameters that the residuals ask for.
     fn step(&self, sampled: &[f32], overlap: &Overlap, freedom: RigidFreedom) -> [f64; PARAMETERS] {
-        let right = self.descent(sampled, overlap);
+        let right = descent(&self.values, &self.slopes, sampled, overlap);
         let mut change = solve(&self.hessian, &right, freedom.parameters(), DAMPING);
         change.iter_mut().for_each(|by| *by = by.clamp(-LONGEST, LONGEST));
         change
-    }
-
-    /// Products of the slopes with the residuals.
-    fn descent(&self, sampled: &[f32], overlap: &Overlap) -> [f64; PARAMETERS] {
-        let (mean, scale) = (overlap.mean as f32, (1.0 / overlap.deviation) as f32);
-        let mut right = [0.0_f64; PARAMETERS];
-        // Short sums in single precision, the whole in double.
-        let parts = sampled.chunks(256).zip(self.values.chunks(256)).zip(self.slopes.chunks(256));
-        for ((sampled, values), slopes) in parts {
-            let mut sum = [0.0_f32; PARAMETERS];
-            for ((moving, fixed), slopes) in sampled.iter().zip(values).zip(slopes) {
-                let residual = (moving - mean) * scale - fixed;
-                let residual = if residual.is_nan() { 0.0 } else { residual };
-                sum.iter_mut().zip(slopes).for_each(|(sum, slope)| *sum += slope * residual);
-            }
-            right.iter_mut().zip(sum).for_each(|(all, sum)| *all += f64::from(sum));
-        }
-        right
     }
 }
 
@@ -267,7 +225,7 @@ pub(super) mod tests {
         let target = RigidTarget::new(&fixed, SHAPE, BOX_MM, 1);
         let mut sampled = Vec::new();
         let overlap = target.overlap(&moving, BOX_MM, &RigidMotion::IDENTITY, &mut sampled).unwrap();
-        let descent = target.descent(&sampled, &overlap);
+        let descent = descent(&target.values, &target.slopes, &sampled, &overlap);
         // Moving the fixed volume by h changes 2 - 2 NCC by 2 h <slope, fixed - moving> / points.
         let correlation = |parameter: usize, by: f64| {
             let mut change = [0.0; PARAMETERS];
