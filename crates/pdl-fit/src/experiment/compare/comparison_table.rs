@@ -62,7 +62,7 @@ fn basis(comparison: &Comparison, text: &mut String) {
     let _ = writeln!(
         text,
         "seconds are steps times the time of each of {} kinds of step, measured {when} ({} threads), plus {:.1} s of \
-         comparing for orders from similarities; a miss counts as twice the limit of {:.0} s",
+         comparing for orders from similarities; a miss counts as twice the limit of {} s",
         timings.len(),
         threads.join(" and "),
         comparison.compare_seconds,

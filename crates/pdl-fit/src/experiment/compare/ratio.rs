@@ -25,7 +25,8 @@ pub struct RatioCurve {
     pub points: Vec<RatioPoint>,
     /// Sample standard deviation of the log ratios at the headline; null with one seed.
     pub log_deviation: Option<f64>,
-    /// Probability that a two-sided 5% test with as many seeds finds a true factor of 1.2.
+    /// Probability that a two-sided 5% test with as many seeds finds a true factor of 1.2; null
+    /// with one seed, and if all ratios are equal.
     pub power: Option<f64>,
 }
 
@@ -65,7 +66,10 @@ pub fn curve(
         faster: faster.to_owned(),
         points,
         log_deviation,
-        power: log_deviation.map(|deviation| power(FACTOR, deviation, ratios.len())),
+        // Equal ratios, as of runs that all missed, say nothing of how much they vary.
+        power: log_deviation
+            .filter(|deviation| *deviation > 0.0)
+            .map(|deviation| power(FACTOR, deviation, ratios.len())),
     })
 }
 
