@@ -22,8 +22,8 @@ use pdl_console::{ExitStatus, Shell, note, say};
 use pdl_store::fault;
 
 use crate::error::FitError;
-use crate::experiment::subsets::OWN as SUBSETS_OPTIONS;
-use crate::experiment::tuning::OWN as TUNED_OPTIONS;
+use crate::experiment::subsets::own_settings as settings_of_subsets;
+use crate::experiment::tuning::own_settings as settings_of_tuning;
 use crate::train::interrupt::ask as request_interrupt;
 
 /// Trains a segmentation network on a folder that `pdl curate` wrote, and applies it.
@@ -92,8 +92,10 @@ pub fn main() -> ExitCode {
 fn program() -> clap::Command {
     pdl_console::command::<Cli>().mut_subcommands(|command| match command.get_name() {
         "train" => main_options_first(command, &train::MAIN_OPTIONS),
-        "subsets" => main_options_first(without_options(command, &SUBSETS_OPTIONS), &subsets::MAIN_OPTIONS),
-        "tune" => main_options_first(without_options(command, &TUNED_OPTIONS), &tune::MAIN_OPTIONS),
+        "subsets" => {
+            main_options_first(without_options(command, &settings_of_subsets()), &subsets::MAIN_OPTIONS)
+        }
+        "tune" => main_options_first(without_options(command, &settings_of_tuning()), &tune::MAIN_OPTIONS),
         _ => command,
     })
 }

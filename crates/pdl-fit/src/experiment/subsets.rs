@@ -23,33 +23,16 @@ use crate::experiment::planned::{PlannedRun, RunMaker};
 use crate::experiment::rows::ManifestKey;
 use crate::experiment::subsets::selection::{Selection, SubsetsRequest, selections};
 use crate::experiment::subsets::summary::{SCHEMA_VERSION, SubsetRow, Subsets, schema, summarised};
-use crate::plan::settings::{Augment, ScheduleKind, Settings};
+use crate::plan::settings::{Augment, CURRICULUM, LENGTH, ScheduleKind, Settings};
 
 /// Name of the result in the folder of experiments.
 pub const FILE: &str = "subsets.json";
 /// Name of the table of runs in the same folder.
 pub const TABLE_FILE: &str = "subsets.parquet";
 /// Settings that the experiment determines; the command line may not contain them.
-pub const OWN: [&str; 18] = [
-    "schedule",
-    "pacing",
-    "start",
-    "add",
-    "every",
-    "pacing_epochs",
-    "full_at",
-    "power",
-    "grow_share",
-    "rank_weight",
-    "restart_lr",
-    "seconds",
-    "samples",
-    "epochs",
-    "eval_every",
-    "until_dice",
-    "patience",
-    "seed",
-];
+pub fn own_settings() -> Vec<&'static str> {
+    [&CURRICULUM[..], &LENGTH, &["restart_lr", "seed"]].concat()
+}
 
 /// Trains on all subsets of the curation folder `out` whose rows are missing, and writes
 /// `subsets.json` and `subsets.parquet`. All runs are conventional and have the steps of
@@ -107,7 +90,7 @@ pub fn measure(
 
 fn check(settings: &Settings) -> Result<()> {
     let (given, defaults) = (settings.values()?, Settings::defaults()?.values()?);
-    match OWN.into_iter().find(|name| given.get(*name) != defaults.get(*name)) {
+    match own_settings().into_iter().find(|name| given.get(*name) != defaults.get(*name)) {
         Some(name) => {
             Err(FitError::option(name, "is not for subsets: runs are conventional, with equally many steps"))
         }

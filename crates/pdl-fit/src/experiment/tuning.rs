@@ -23,7 +23,7 @@ use pdl_store::{hash, json, regular_file};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use search::{Candidate, OWN, Search, Sides};
+pub use search::{Candidate, Search, Sides, own_settings};
 
 use crate::data::dataset::Dataset;
 use crate::data::subset::Subset;

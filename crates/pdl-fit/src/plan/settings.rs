@@ -234,6 +234,23 @@ pub struct Settings {
 /// Values of settings by their names in `run.json`.
 pub type Values = Map<String, Value>;
 
+/// Settings that decide in which order cases become active, and when.
+pub(crate) const CURRICULUM: [&str; 10] = [
+    "schedule",
+    "pacing",
+    "start",
+    "add",
+    "every",
+    "pacing_epochs",
+    "full_at",
+    "power",
+    "grow_share",
+    "rank_weight",
+];
+
+/// Settings of a run's length and evaluations, besides `steps`.
+pub(crate) const LENGTH: [&str; 6] = ["seconds", "samples", "epochs", "eval_every", "until_dice", "patience"];
+
 /// Renamed settings: the old name and the present one. Records and checkpoints are read with
 /// either; a protocol with an old name is refused.
 pub(crate) const RENAMED: [(&str, &str); 4] = [

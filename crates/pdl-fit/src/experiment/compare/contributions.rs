@@ -9,25 +9,12 @@ use crate::error::Result;
 use crate::experiment::compare::comparison_row::ComparisonRow;
 use crate::experiment::compare::protocol::{Arm, Protocol};
 use crate::experiment::compare::ratio::{RatioPoint, point};
+use crate::plan::settings::CURRICULUM;
 
 /// Settings of each factor.
-const FACTORS: [(&str, &[&str]); 4] = [
-    (
-        "order",
-        &[
-            "schedule",
-            "pacing",
-            "start",
-            "add",
-            "every",
-            "pacing_epochs",
-            "full_at",
-            "power",
-            "grow_share",
-            "rank_weight",
-            "restart_lr",
-        ],
-    ),
+const FACTORS: [(&str, &[&str]); 5] = [
+    ("order", &CURRICULUM),
+    ("order", &["restart_lr"]),
     ("growth", &["coarse_share", "coarse_factor", "patch_share", "patch_factor", "patch_steps"]),
     ("batch", &["batch", "batch_start", "batch_share", "cases_per_step"]),
     ("optimiser", &["optimiser", "momentum", "weight_decay", "clip", "lr_schedule", "warm_up", "ema"]),

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{FitError, Result};
-use crate::plan::settings::{Augment, RENAMED, ScheduleKind, Settings, Values, renamed_values};
+use crate::plan::settings::{Augment, LENGTH, RENAMED, ScheduleKind, Settings, Values, renamed_values};
 
 /// Default protocol.
 const DEFAULT: &str = include_str!("protocol.toml");
@@ -21,21 +21,9 @@ pub const QUICK_NAME: &str = "quick";
 /// Name of the order of arms that are conventional or random, which read no similarities.
 pub const PLAIN_ORDER: &str = "plain";
 
-/// Settings that the protocol determines; neither the shared settings nor an arm may contain them.
-const OWN: [&str; 12] = [
-    "lr",
-    "steps",
-    "seconds",
-    "samples",
-    "epochs",
-    "eval_every",
-    "until_dice",
-    "patience",
-    "seed",
-    "device",
-    "threads",
-    "workers",
-];
+/// Settings that the protocol determines, beside those of [`LENGTH`]; neither the shared settings
+/// nor an arm may contain them.
+const OWN: [&str; 6] = ["lr", "steps", "seed", "device", "threads", "workers"];
 
 /// Protocol of a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -387,7 +375,9 @@ impl Protocol {
     pub fn settings(&self, arm: &Arm) -> Result<Settings> {
         let wrong = |error| FitError::Arm { name: arm.name.clone(), error: Box::new(error) };
         let changes = self.shared.iter().chain(&arm.settings);
-        if let Some(name) = OWN.into_iter().find(|own| changes.clone().any(|(name, _)| name == own)) {
+        if let Some(name) =
+            LENGTH.into_iter().chain(OWN).find(|own| changes.clone().any(|(name, _)| name == own))
+        {
             return Err(wrong(FitError::option(name, "is for the protocol to decide")));
         }
         base()?.changed(changes).map_err(wrong)

@@ -9,30 +9,14 @@ use serde::{Deserialize, Serialize};
 use crate::data::random::{Purpose, Random};
 use crate::error::{FitError, Result};
 use crate::plan::run_plan::{Cohort, RunPlan};
-use crate::plan::settings::{Augment, ScheduleKind, Settings};
+use crate::plan::settings::{Augment, CURRICULUM, LENGTH, ScheduleKind, Settings};
 
 /// Default learning rates as multiples of the one of the settings.
 const LR_FACTORS: [f64; 3] = [1.0 / 3.0, 1.0, 3.0];
 /// Settings that a tuning determines; the command line may not contain them.
-pub const OWN: [&str; 17] = [
-    "schedule",
-    "pacing",
-    "start",
-    "add",
-    "every",
-    "pacing_epochs",
-    "full_at",
-    "power",
-    "grow_share",
-    "rank_weight",
-    "steps",
-    "seconds",
-    "samples",
-    "epochs",
-    "eval_every",
-    "until_dice",
-    "patience",
-];
+pub fn own_settings() -> Vec<&'static str> {
+    [&CURRICULUM[..], &LENGTH, &["steps"]].concat()
+}
 
 /// Search space and budget of a tuning.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
@@ -148,7 +132,7 @@ impl Search {
     /// [`FitError::InvalidOption`] if a value is out of range or a setting is not for a tuning.
     pub fn check(&self, settings: &Settings) -> Result<()> {
         let (given, defaults) = (settings.values()?, Settings::defaults()?.values()?);
-        if let Some(name) = OWN.into_iter().find(|name| given.get(*name) != defaults.get(*name)) {
+        if let Some(name) = own_settings().into_iter().find(|name| given.get(*name) != defaults.get(*name)) {
             let problem = "is not for a tuning: trials are conventional, and budget limits their length";
             return Err(FitError::option(name, problem));
         }
