@@ -10,6 +10,9 @@ use crate::file_system::{self, Lack};
 use crate::safe_path::SafePath;
 use crate::{Result, StoreError};
 
+/// How often the file of a lock is opened again.
+const MOST_TRIES: usize = 3;
+
 /// Held while a run writes into a folder; freed when dropped, and by the system when the run dies.
 /// Folders that were created for it and are empty when it is dropped are removed. On a file system
 /// without locks a file that names the run takes its place.
@@ -36,9 +39,20 @@ impl FolderLock {
         let hidden = folder.join(crate::journal::FOLDER);
         let missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
         let made = hidden.ancestors().take_while(missing).map(Path::to_owned).collect();
-        let file = SafePath::new(folder, format!("{}/lock", crate::journal::FOLDER))?.append()?;
         let path = hidden.join("lock");
-        match try_lock(&file) {
+        let mut file = SafePath::new(folder, format!("{}/lock", crate::journal::FOLDER))?.append()?;
+        let mut taken = try_lock(&file);
+        // The run before may have removed its empty folder between the opening and the locking: a
+        // lock on a file without a name would exclude nobody. Some file systems give a file another
+        // identity by its name, so the tries are few.
+        for _ in 0..MOST_TRIES {
+            if taken.is_err() || is_file_at(&file, &path) {
+                break;
+            }
+            file = SafePath::new(folder, format!("{}/lock", crate::journal::FOLDER))?.append()?;
+            taken = try_lock(&file);
+        }
+        match taken {
             Ok(()) => Ok(Self { held: Some(Held::System { _file: file }), made }),
             Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: folder.to_owned() }),
             Err(TryLockError::Error(error)) if file_system::is_unsupported(&error) => {
@@ -74,6 +88,22 @@ impl Drop for FolderLock {
     }
 }
 
+#[cfg(unix)]
+fn is_file_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |meta: fs::Metadata| (meta.dev(), meta.ino());
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(file), Ok(named)) => identity(file) == identity(named),
+        _ => false,
+    }
+}
+
+/// Elsewhere an open file keeps its name.
+#[cfg(not(unix))]
+fn is_file_at(_: &File, _: &Path) -> bool {
+    true
+}
+
 fn holds_empty_files_only(folder: &Path) -> bool {
     let Ok(entries) = fs::read_dir(folder) else { return false };
     entries.flatten().all(|entry| entry.metadata().is_ok_and(|meta| meta.is_file() && meta.len() == 0))
@@ -99,6 +129,24 @@ mod tests {
         fs::write(out.join(".pdl/index.jsonl"), "a line").unwrap();
         drop(lock);
         assert!(out.join(".pdl/index.jsonl").is_file());
+    }
+
+    /// The folder is removed by the run before, after this one opened the lock's file.
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_on_a_removed_file_is_taken_again() {
+        let root = tempfile::tempdir().unwrap();
+        let out = root.path().join("out");
+        let tries = std::cell::Cell::new(0);
+        let late = |file: &File| {
+            if tries.replace(tries.get() + 1) == 0 {
+                fs::remove_dir_all(&out).unwrap();
+            }
+            file.try_lock()
+        };
+        let _lock = FolderLock::take_by(&out, late).unwrap();
+        assert_eq!(tries.get(), 2);
+        assert!(matches!(FolderLock::take(&out), Err(StoreError::Locked { .. })));
     }
 
     #[cfg(unix)]
