@@ -252,8 +252,14 @@ fn every_case_outside_the_test_set_is_measured_by_a_network_that_has_not_seen_it
     assert!(ranked.windows(2).all(|pair| of(&pair[0].case_id) >= of(&pair[1].case_id)));
     assert_eq!(ranked[0].score, Some(of(&ranked[0].case_id)));
 
-    // Networks of the cohort have seen what other folds hold out, and folds are not extended.
+    // One fold's own validation does not replace what all decided.
     let own = out.join("folds/0/runs/cv");
+    let file = own.join("postprocessing.json");
+    let decided = std::fs::read(&file).unwrap();
+    assert!(fit_ok(&["evaluate", own.to_str().unwrap()]).contains("decided over all folds"));
+    assert_eq!(std::fs::read(&file).unwrap(), decided);
+
+    // Networks of the cohort have seen what other folds hold out, and folds are not extended.
     let all = ["train", to, "--name", "b", "--folds", "all"];
     let told = refusal(&[&all[..], &["--init", own.to_str().unwrap()]].concat());
     assert!(

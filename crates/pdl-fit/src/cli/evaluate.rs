@@ -14,7 +14,7 @@ use pdl_store::progress::StageContext;
 
 use crate::cli::inference::{InferenceArgs, PredictionArgs, print_evaluation};
 use crate::inference::ensemble::Ensemble;
-use crate::inference::postprocessing::FILE as POSTPROCESSING_FILE;
+use crate::inference::postprocessing::{FILE as POSTPROCESSING_FILE, Postprocessing};
 use crate::metrics::evaluate::{Evaluation, EvaluationOptions, evaluate_with};
 use crate::metrics::evaluate_cohort::{CohortEvaluation, CohortRequest, evaluate_cohort};
 use crate::plan::settings::parse_memory;
@@ -110,7 +110,12 @@ fn of_split(args: &Args, ensemble: &Ensemble, options: &EvaluationOptions) -> Re
     let evaluation = evaluate_with(ensemble, run, &out, split, options, &mut |case| note(case))?;
     print(args, &evaluation, options)?;
     if split == Split::Val && !args.inference.json {
-        say(&format!("wrote {}", run.join(POSTPROCESSING_FILE).display()));
+        let decided = Postprocessing::read(run, &ensemble.first().record.results.weights_blake3)?;
+        let file = run.join(POSTPROCESSING_FILE);
+        say(&match decided.is_some_and(|decision| decision.is_joint()) {
+            true => format!("unchanged, decided over all folds: {}", file.display()),
+            false => format!("wrote {}", file.display()),
+        });
     }
     Ok(ExitStatus::Done)
 }

@@ -192,6 +192,11 @@ impl Postprocessing {
         Ok(())
     }
 
+    /// Whether it was decided over several runs, the folds of a cross-validation.
+    pub fn is_joint(&self) -> bool {
+        self.weights_blake3.len() > 1
+    }
+
     /// The trials that are applied, as a filter for the channels of `labels`.
     pub fn filter(&self, labels: &[Label]) -> ComponentFilter {
         let applied: Vec<u16> =

@@ -52,7 +52,8 @@ pub fn file_name(split: Split) -> String {
 
 /// Predicts every case of a split, and writes `RUN/evaluation-SPLIT.parquet` and the label maps
 /// `RUN/predictions/SPLIT/CASE.nii.gz` on the original grids. On the validation set it also decides
-/// for which labels smaller components are removed on request: `RUN/postprocessing.json`.
+/// for which labels smaller components are removed on request: `RUN/postprocessing.json`, unless the
+/// folds of a cross-validation have decided that together.
 ///
 /// `out` is the curation folder (or fold) of the run.
 ///
@@ -150,8 +151,11 @@ impl Scorer<'_> {
         let mut metadata = facts(self.options.surfaces);
         metadata.append(&mut further);
         table::write_rows(&file, &schema(), &rows, metadata)?;
-        if split == Split::Val {
-            let weights = vec![record.results.weights_blake3.clone()];
+        let weights = &record.results.weights_blake3;
+        let decided = Postprocessing::read(run, weights)?;
+        // A decision over the cases of all folds rests on more than this one's.
+        if split == Split::Val && !decided.is_some_and(|decision| decision.is_joint()) {
+            let weights = vec![weights.clone()];
             decide(&components, self.model, run, weights)?;
         }
         let summary = summary(&record.structures(), &rows);
