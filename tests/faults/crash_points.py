@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Stops a program at every call that changes the disk, or has the call fail, and runs it again.
 
-    python3 tests/faults/crash_points.py PDL COHORT WORK [--train PDL_FIT] [--points N]
+    python3 tests/faults/crash_points.py PDL COHORT WORK [--train PDL_FIT] [--points N] [--part K/N]
 
 COHORT is a sample cohort with a cohort.csv, of which a few cases are taken; WORK is a folder to be made. The program is
 `pdl curate`, or, with --train, a short training on what it curated, with a checkpoint at each evaluation. With one
@@ -10,7 +10,7 @@ for the n-th of each kind, the run is killed right after it, or the call fails w
 counted and failed one by one by a library that is loaded before the program (fault.c). The same command must then end
 as if nothing had been: the bytes of every file those of an undisturbed run (of a training those of its weights, and
 its figures but for seconds), and no temporary file left. --points takes that many points spread evenly over all, the
-same ones every time. Needs strace, and cc for the allocations; Linux only.
+same ones every time, --part a part of them. Needs strace, and cc for the allocations; Linux only.
 """
 
 import argparse
@@ -58,10 +58,21 @@ def leftovers(out: Path) -> list[str]:
     return [str(path.relative_to(out)) for path in out.rglob(".tmp-*")]
 
 
-class Curate:
-    """`pdl curate` into a new folder."""
+class Program:
+    """What is disturbed; a kind of it says which folder it fills, with which command, and what must come out."""
 
     allowed = ALLOWED
+    # Calls that change the disk, and those of them that never fail.
+    calls: list[str] = CALLS
+    only_killed: tuple[str, ...] = ()
+    counts_allocations = True
+
+    def run(self, tracer: tuple[str, ...], environment: dict[str, str]) -> int:
+        return subprocess.run([*tracer, *self.command], capture_output=True, env=environment).returncode
+
+
+class Curate(Program):
+    """`pdl curate` into a new folder."""
 
     def __init__(self, pdl: Path, cohort: Path, work: Path):
         self.out = work / "out"
@@ -76,7 +87,7 @@ class Curate:
         return {str(path.relative_to(self.out)): path.read_bytes() for path in files if ".pdl" not in path.parts}
 
 
-class Train:
+class Train(Program):
     """A short training on a curated folder, which is made once."""
 
     # libtorch turns some errors of its own files into plain ones.
@@ -109,15 +120,14 @@ class Faults:
 
     def __init__(self, program, work: Path):
         self.program, self.work = program, work
-        self.trace = ",".join(CALLS)
+        self.trace = ",".join(program.calls)
         library = work / "fault.so"
         source = Path(__file__).with_name("fault.c")
         compiled = shutil.which("cc") and subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"])
         self.library = library if compiled and compiled.returncode == 0 else None
 
     def run(self, *tracer: str, **environment: str) -> int:
-        variables = {**os.environ, **environment}
-        return subprocess.run([*tracer, *self.program.command], capture_output=True, env=variables).returncode
+        return self.program.run(tracer, {**os.environ, **environment})
 
     def points(self) -> list[tuple[str, int, str]]:
         """All points of an undisturbed run."""
@@ -129,8 +139,12 @@ class Faults:
         for line in log.read_text(errors="replace").splitlines():
             if found := re.match(r"(\d+) +(\w+)\(", line):
                 threads[found[2]][found[1]] += 1
-        most = {call: max(threads[call].values(), default=0) for call in CALLS}
-        points = [(call, number, fault) for call in CALLS for number in range(1, most[call] + 1) for fault in FAULTS]
+        calls = self.program.calls
+        most = {call: max(threads[call].values(), default=0) for call in calls}
+        faults = {call: FAULTS[:1] if call in self.program.only_killed else FAULTS for call in calls}
+        points = [(call, number, fault) for call in calls for number in range(1, most[call] + 1) for fault in faults[call]]
+        if not self.program.counts_allocations:
+            return points
         if self.library:
             self.program.fresh()
             count = self.work / "count"
@@ -149,23 +163,15 @@ class Faults:
         return self.run("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={self.trace}", "-e", inject)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pdl", type=Path)
-    parser.add_argument("cohort", type=Path)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--train", type=Path, metavar="PDL_FIT")
-    parser.add_argument("--points", type=int)
-    options = parser.parse_args()
-    if not shutil.which("strace"):
-        print("NOT TESTED: there is no strace")
-        return 0
-    shutil.rmtree(options.work, ignore_errors=True)
-    options.work.mkdir(parents=True)
-    program = Curate(options.pdl, cohort_of(options.cohort, options.work), options.work)
-    if options.train:
-        program = Train(options.train, program)
-    faults = Faults(program, options.work)
+def choose(parser: argparse.ArgumentParser):
+    """The options that say which points are tried."""
+    parser.add_argument("--points", type=int, metavar="N", help="so many points, spread evenly")
+    parser.add_argument("--part", metavar="K/N", default="1/1", help="the K-th of N parts of them, for several runs at once")
+
+
+def try_points(program: Program, work: Path, options: argparse.Namespace) -> int:
+    """Disturbs the program at the chosen points and prints what became of it; the exit code."""
+    faults = Faults(program, work)
     program.fresh()
     assert faults.run() == 0, "an undisturbed run"
     expected = program.contents()
@@ -173,6 +179,8 @@ def main() -> int:
     whole = len(points)
     if options.points and options.points < whole:
         points = [points[place * whole // options.points] for place in range(options.points)]
+    part, parts = map(int, options.part.split("/"))
+    points = points[part - 1 :: parts]
     ended, wrong = Counter(), []
     for call, number, fault in points:
         program.fresh()
@@ -188,6 +196,25 @@ def main() -> int:
     print(f"{len(points)} of {whole} points: " + ", ".join(f"{f} ended {c}: {n}" for (f, c), n in sorted(ended.items())))
     print(f"{len(wrong)} went wrong")
     return 1 if wrong else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pdl", type=Path)
+    parser.add_argument("cohort", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--train", type=Path, metavar="PDL_FIT")
+    choose(parser)
+    options = parser.parse_args()
+    if not shutil.which("strace"):
+        print("NOT TESTED: there is no strace")
+        return 0
+    shutil.rmtree(options.work, ignore_errors=True)
+    options.work.mkdir(parents=True)
+    program = Curate(options.pdl, cohort_of(options.cohort, options.work), options.work)
+    if options.train:
+        program = Train(options.train, program)
+    return try_points(program, options.work, options)
 
 
 if __name__ == "__main__":
