@@ -21,7 +21,7 @@
 //! | `experiment` | run records, series of runs, tuning, cross-validation, comparisons, subsets |
 //!
 //! The learning rate of a step is computed in `optim/lr_schedule.rs` (`Rates::at`) from what
-//! `plan/run_plan.rs` (`rates`) derives from the `Settings`.
+//! `plan/planner.rs` (`rates`) derives from the `Settings`.
 
 mod cli;
 mod data;

@@ -118,10 +118,10 @@ fn the_best_of_the_coarse_sample_wins_whenever_it_is_killed_and_trains() {
         let RunRecord { settings, sample, training_cases, results, .. } = read_run(&out.join(name)).unwrap();
         assert_eq!((sample, training_cases), (Subset::Tuning, tune));
         assert_eq!(
-            (settings.lr, settings.width, settings.steps),
+            (settings.optimisation.lr, settings.network.width, settings.length.steps),
             (Some(row.rate), row.width, Some(row.steps))
         );
-        assert_eq!((settings.batch, results.dice_mean), (Some(row.batch as usize), row.dice_mean));
+        assert_eq!((settings.patches.batch, results.dice_mean), (Some(row.batch as usize), row.dice_mean));
     }
 
     // Again: nothing is trained. With other flags: refused.
@@ -149,15 +149,18 @@ fn the_best_of_the_coarse_sample_wins_whenever_it_is_killed_and_trains() {
     let record = read_run(&out.join("runs/pdl-seed1")).unwrap();
     let candidate = winner.candidate;
     let RunRecord { settings, sample, tuned, .. } = record;
-    assert_eq!((settings.lr, settings.width), (Some(candidate.lr), candidate.width));
-    assert_eq!((settings.depth, settings.patch), (Some(candidate.depth), Some(candidate.patch)));
-    assert_eq!((settings.batch, sample), (Some(candidate.batch), Subset::All));
+    assert_eq!((settings.optimisation.lr, settings.network.width), (Some(candidate.lr), candidate.width));
+    assert_eq!(
+        (settings.network.depth, settings.patches.patch),
+        (Some(candidate.depth), Some(candidate.patch))
+    );
+    assert_eq!((settings.patches.batch, sample), (Some(candidate.batch), Subset::All));
     let tuned = tuned.unwrap();
     assert_eq!(tuned.file, "tuning/tuning.json");
     assert_eq!(tuned.blake3, hash::of_file(&out.join("tuning/tuning.json")).unwrap());
     let flags = [&["--tuned", "--lr", "0.5", "--name", "own"], &steps[..]].concat();
     ok(&fit("train", &out, &flags).output().unwrap());
-    assert_eq!(read_run(&out.join("runs/own")).unwrap().settings.lr, Some(0.5));
+    assert_eq!(read_run(&out.join("runs/own")).unwrap().settings.optimisation.lr, Some(0.5));
 
     // An unfinished tuning, or one of another manifest, is refused.
     let unfinished = Tuning { winner: None, ..found.clone() };

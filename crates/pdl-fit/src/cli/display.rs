@@ -147,7 +147,7 @@ pub(crate) fn show_runs(event: &RunEvent<'_>) {
     match event {
         RunEvent::Timed(Speed { parts }) => {
             let step = |timed: &TimedPart| {
-                let PatchSpec { patch: [z, y, x], pool, batch } = timed.part.grain;
+                let PatchSpec { patch: [z, y, x], pool, batch } = timed.part.spec;
                 let coarse = if pool == [1; 3] { "" } else { ", low resolution" };
                 format!("{:.4} s ({batch} patches of {z} x {y} x {x}{coarse})", timed.seconds)
             };

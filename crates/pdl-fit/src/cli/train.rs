@@ -174,7 +174,7 @@ fn settings_of_extended(request: &TrainRequest, given: impl Fn(&str) -> bool) ->
 /// Applies the network to every validation case once more, for surfaces, distances and label maps.
 fn evaluate_cases(request: &TrainRequest, outcome: &Outcome, quiet: bool) -> Result<()> {
     let (folder, settings) = (&outcome.folder, &request.settings);
-    let model = Model::load(folder, settings.device, settings.threads)?;
+    let model = Model::load(folder, settings.machine.device, settings.machine.threads)?;
     let surfaces = SurfaceOptions::default_of(model.record.preparation.modality);
     let evaluation = evaluate(&model, folder, &request.out, Split::Val, surfaces, &mut |_| {})?;
     if !quiet {
@@ -239,7 +239,7 @@ fn print_dice(record: &RunRecord) {
 }
 
 fn print_next(request: &TrainRequest, outcome: &Outcome) {
-    let other = match request.settings.schedule {
+    let other = match request.settings.curriculum.schedule {
         ScheduleKind::Pdl => ScheduleKind::Conventional,
         ScheduleKind::Conventional | ScheduleKind::Random => ScheduleKind::Pdl,
     };

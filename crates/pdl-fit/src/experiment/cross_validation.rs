@@ -106,7 +106,8 @@ pub fn cross_validate(
         watch(&FoldEvent::Begins(fold, count));
         let of_fold = TrainRequest { out: folder, ..request.clone() };
         let outcome = train(&of_fold, &mut |event| watch(&FoldEvent::Training(event)))?;
-        let model = Model::load(&outcome.folder, request.settings.device, request.settings.threads)?;
+        let model =
+            Model::load(&outcome.folder, request.settings.machine.device, request.settings.machine.threads)?;
         let surfaces = SurfaceOptions::default_of(model.record.preparation.modality);
         let evaluation = evaluate(&model, &outcome.folder, &of_fold.out, Split::Val, surfaces, &mut |_| {})?;
         watch(&FoldEvent::Evaluated(fold, evaluation.summary.last().and_then(|mean| mean.dice)));

@@ -108,7 +108,7 @@ impl RunMaker<'_> {
         if self.rows.read()?.run(key).is_some() {
             return Ok(true);
         }
-        let label = format!("{}, {}, seed {}", planned.name, place(planned), planned.settings.seed);
+        let label = format!("{}, {}, seed {}", planned.name, place(planned), planned.settings.machine.seed);
         (self.watch)(&RunEvent::Begins(&label, number, of));
         let mut request = self.request(planned, key);
         let mut trained = training::train(&request, &mut |_| {});
@@ -186,9 +186,9 @@ fn diverged(planned: &PlannedRun, key: &str) -> RunRow {
         order: order.clone(),
         fold: *fold,
         evaluated_on: *evaluate_on,
-        seed: settings.seed,
-        lr: settings.peak_lr(),
-        steps: settings.steps.unwrap_or_default(),
+        seed: settings.machine.seed,
+        lr: settings.optimisation.peak_lr(),
+        steps: settings.length.steps.unwrap_or_default(),
         training_cases: 0,
         evaluated_at: Vec::new(),
         dice: Vec::new(),

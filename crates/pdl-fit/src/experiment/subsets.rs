@@ -23,6 +23,7 @@ use crate::experiment::planned::{PlannedRun, RunMaker};
 use crate::experiment::rows::ManifestKey;
 use crate::experiment::subsets::selection::{Selection, SubsetsRequest, selections};
 use crate::experiment::subsets::summary::{SCHEMA_VERSION, SubsetRow, Subsets, schema, summarised};
+use crate::plan::planner::Planner;
 use crate::plan::settings::{Augment, CURRICULUM, LENGTH, ScheduleKind, Settings};
 
 /// Name of the result in the folder of experiments.
@@ -54,10 +55,15 @@ pub fn measure(
         return Err(FitError::NoData { split: Split::Test, path: out.to_owned() });
     }
     // Subsets of any size are augmented alike.
-    let augment = settings.augment.or(Some(Augment::None));
-    let settings = Settings { schedule: ScheduleKind::Conventional, augment, ..settings.clone() };
+    let augment = settings.patches.augment.or(Some(Augment::None));
+    let settings = settings.with(|settings| {
+        settings.curriculum.schedule = ScheduleKind::Conventional;
+        settings.patches.augment = augment;
+    });
     let steps = steps(out, &settings, maker.memory)?;
-    let settings = Settings { steps: Some(steps), eval_every: Some(steps), ..settings };
+    let settings = settings.with(|settings| {
+        (settings.length.steps, settings.length.eval_every) = (Some(steps), Some(steps));
+    });
     let (selections, left_out) = selections(request, &manifest.info.compare.metrics);
     let mut folders = Vec::new();
     for selection in &selections {
@@ -74,7 +80,7 @@ pub fn measure(
                 manifest: manifest.clone(),
                 fold: None,
                 evaluate_on: Split::Test,
-                settings: Settings { seed, ..settings.clone() },
+                settings: settings.with(|settings| settings.machine.seed = seed),
             });
         }
     }
@@ -102,7 +108,8 @@ fn check(settings: &Settings) -> Result<()> {
 fn steps(out: &Path, settings: &Settings, memory: Option<u64>) -> Result<u64> {
     let planned = PlannedDataset::open(out, memory)?;
     let images = planned.images(settings)?;
-    Ok(settings.plan(&planned.dataset.with(&images), None)?.steps)
+    let cohort = planned.dataset.with(&images);
+    Ok(Planner { settings, cohort: &cohort, speed: None }.plan()?.steps)
 }
 
 /// The folder of a selection's manifest.

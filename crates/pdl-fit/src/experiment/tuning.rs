@@ -371,8 +371,9 @@ impl Trials<'_> {
     fn trial(&mut self, rung: usize, candidate: usize) -> Result<Trial> {
         let Timed { candidate: values, speed } = &self.tuning.candidates[candidate];
         let steps = speed.steps(self.tuning.rungs[rung].seconds).max(LEAST_STEPS);
-        let settings =
-            Settings { steps: Some(steps), eval_every: Some(steps), ..values.trial(&self.tuning.settings) };
+        let settings = values.trial(&self.tuning.settings).with(|settings| {
+            (settings.length.steps, settings.length.eval_every) = (Some(steps), Some(steps));
+        });
         let name = format!("rung{}-candidate{}", rung + 1, candidate + 1);
         let planned = self.tuning.rungs.iter().map(|rung| rung.candidates).sum();
         let run = self.runs.make(&name, &settings, (self.rows.len() + 1, planned))?;
@@ -386,7 +387,7 @@ impl Trials<'_> {
             patch: values.patch.iter().map(|&side| side as u32).collect(),
             batch: values.batch as u32,
             steps,
-            seed: settings.seed,
+            seed: settings.machine.seed,
             training_seconds: results.as_ref().map(|results| results.training_seconds),
             dice_mean: results.and_then(|results| results.dice_mean),
         })

@@ -39,7 +39,9 @@ impl Model {
             let problem = "the weights are not those of the run's record; train the run again".to_owned();
             return Err(FitError::InvalidFile { problem, path });
         }
-        let settings = crate::plan::settings::Settings { device, threads, ..record.settings.clone() };
+        let settings = record.settings.with(|settings| {
+            (settings.machine.device, settings.machine.threads) = (device, threads);
+        });
         training::prepare_libtorch(&settings)?;
         let device = ComputeDevice::choose(device)?;
         let net = UNet::new(record.plan.network).on(device);

@@ -52,8 +52,8 @@ pub fn file_name(split: Split) -> String {
 
 /// Predicts every case of a split, and writes `RUN/evaluation-SPLIT.parquet` and the label maps
 /// `RUN/predictions/SPLIT/CASE.nii.gz` on the original grids. On the validation set it also decides
-/// for which labels smaller components are removed on request: `RUN/postprocessing.json`, unless the
-/// folds of a cross-validation have decided that together.
+/// for which labels smaller components are removed on request: `RUN/postprocessing.json`, unless
+/// the folds of a cross-validation have decided that together.
 ///
 /// `out` is the curation folder (or fold) of the run.
 ///

@@ -43,7 +43,7 @@ pub struct ResolutionPhase {
     pub first_step: u64,
     /// Patches of its steps.
     #[serde(flatten)]
-    pub grain: PatchSpec,
+    pub spec: PatchSpec,
 }
 
 /// Order in which training cases become active.
@@ -112,7 +112,7 @@ impl Schedule {
         let stages = table.iter().map(stage).collect();
         let (phases, rank_weight) = (Vec::new(), 0.0);
         let schedule = Self { joining, cases, stages, phases, cases_per_step, rank_weight, seed };
-        Ok(schedule.in_phases(vec![ResolutionPhase { first_step: 0, grain: spec }]))
+        Ok(schedule.in_phases(vec![ResolutionPhase { first_step: 0, spec }]))
     }
 
     /// Rescales all stages so that the last one starts at `steps`.
@@ -160,7 +160,7 @@ impl Schedule {
     fn sum_before(&self, step: u64, of_step: impl Fn(PatchSpec) -> usize) -> u64 {
         let ends = self.phases.iter().skip(1).map(|phase| phase.first_step).chain([u64::MAX]);
         let of_phase = |(phase, end): (&ResolutionPhase, u64)| {
-            step.min(end).saturating_sub(phase.first_step) * of_step(phase.grain) as u64
+            step.min(end).saturating_sub(phase.first_step) * of_step(phase.spec) as u64
         };
         self.phases.iter().zip(ends).map(of_phase).sum()
     }
@@ -173,7 +173,7 @@ impl Schedule {
 
     /// Steps of an epoch over `active` cases in a phase.
     fn steps_of_pass(&self, active: usize, phase: ResolutionPhase) -> u64 {
-        active.div_ceil(self.cases_per_step.min(phase.grain.batch)) as u64
+        active.div_ceil(self.cases_per_step.min(phase.spec.batch)) as u64
     }
 
     /// Epochs of a stage that end at or before step `end`, at most `most`: their number, and the
@@ -205,7 +205,7 @@ impl Schedule {
             if length <= phase_end - step || phase_end == u64::MAX {
                 return step.saturating_add(length);
             }
-            missing -= self.cases_per_step.min(phase.grain.batch) * (phase_end - step) as usize;
+            missing -= self.cases_per_step.min(phase.spec.batch) * (phase_end - step) as usize;
             step = phase_end;
         }
     }
@@ -229,12 +229,12 @@ impl Schedule {
     /// the last step, because instance norm has learnt the statistics of that field of view.
     /// Low-resolution patches count with their size before pooling.
     pub fn window_after(&self, steps: u64) -> [usize; 3] {
-        self.phase_at(steps.saturating_sub(1)).0.grain.patch
+        self.phase_at(steps.saturating_sub(1)).0.spec.patch
     }
 
     /// Size, resolution and number of the patches of the last phase's steps.
     pub fn spec_of_last_phase(&self) -> PatchSpec {
-        self.phase_at(u64::MAX).0.grain
+        self.phase_at(u64::MAX).0.spec
     }
 
     /// Sets [`Schedule::rank_weight`].
@@ -325,7 +325,7 @@ impl Steps<'_> {
             Random::new(schedule.seed, Purpose::Order, epoch.number.into()).shuffle(&mut order);
             (epoch, order)
         }));
-        let (active, spec) = (order.len(), schedule.phase_at(step).0.grain);
+        let (active, spec) = (order.len(), schedule.phase_at(step).0.spec);
         let cases = if schedule.rank_weight > 0.0 {
             let count = schedule.cases_per_step.min(spec.batch);
             let drawn = schedule.draw_by_rank(&self.joining[..active], step, count);
@@ -416,7 +416,7 @@ mod tests {
     }
 
     fn phases(batches: &[(u64, usize)]) -> Vec<ResolutionPhase> {
-        let phase = |&(first_step, batch)| ResolutionPhase { first_step, grain: PatchSpec { batch, ..SPEC } };
+        let phase = |&(first_step, batch)| ResolutionPhase { first_step, spec: PatchSpec { batch, ..SPEC } };
         batches.iter().map(phase).collect()
     }
 
@@ -550,10 +550,8 @@ mod tests {
     #[test]
     fn samples_depend_on_the_step_alone() {
         let coarse = PatchSpec { pool: [1, 2, 2], batch: 2, ..SPEC };
-        let (first, second) = (
-            ResolutionPhase { first_step: 0, grain: coarse },
-            ResolutionPhase { first_step: 5, grain: SPEC },
-        );
+        let (first, second) =
+            (ResolutionPhase { first_step: 0, spec: coarse }, ResolutionPhase { first_step: 5, spec: SPEC });
         let schedule = growing().in_phases(vec![first, second]);
         assert_eq!([4, 5].map(|step| schedule.steps().at(step).spec), [coarse, SPEC]);
         assert_eq!([0, 1, 5, 6].map(|step| schedule.samples_before(step)), [0, 2, 10, 18]);
@@ -564,7 +562,7 @@ mod tests {
     fn the_window_is_the_patch_of_the_last_step() {
         let small = PatchSpec { patch: [1, 4, 6], pool: [1, 2, 2], ..SPEC };
         let (first, second) =
-            (ResolutionPhase { first_step: 0, grain: small }, ResolutionPhase { first_step: 5, grain: SPEC });
+            (ResolutionPhase { first_step: 0, spec: small }, ResolutionPhase { first_step: 5, spec: SPEC });
         let schedule = growing().in_phases(vec![first, second]);
         assert_eq!([0, 1, 5].map(|steps| schedule.window_after(steps)), [small.patch; 3]);
         assert_eq!([6, 99].map(|steps| schedule.window_after(steps)), [SPEC.patch; 2]);

@@ -54,7 +54,7 @@ impl Schedule {
         let starts = |first: Option<u64>| first == Some(0);
         let phases = starts(self.phases.first().map(|phase| phase.first_step))
             && self.phases.windows(2).all(|pair| pair[0].first_step <= pair[1].first_step)
-            && self.phases.iter().all(|phase| phase.grain.is_plausible());
+            && self.phases.iter().all(|phase| phase.spec.is_plausible());
         if !phases {
             return Some("the phases of its schedule do not ascend from step 0, or their patches cannot be");
         }
@@ -114,9 +114,9 @@ mod tests {
         };
         assert!(edited(&|schedule| schedule.phases.clear()));
         assert!(edited(&|schedule| schedule.phases[0].first_step = 1));
-        assert!(edited(&|schedule| schedule.phases[0].grain.batch = 0));
-        assert!(edited(&|schedule| schedule.phases[0].grain.patch = [usize::MAX; 3]));
-        assert!(edited(&|schedule| schedule.phases[0].grain.pool[1] = 0));
+        assert!(edited(&|schedule| schedule.phases[0].spec.batch = 0));
+        assert!(edited(&|schedule| schedule.phases[0].spec.patch = [usize::MAX; 3]));
+        assert!(edited(&|schedule| schedule.phases[0].spec.pool[1] = 0));
         assert!(edited(&|schedule| schedule.stages.clear()));
         assert!(edited(&|schedule| schedule.stages[1].active_cases = 1));
         assert!(edited(&|schedule| schedule.cases_per_step = 0));

@@ -12,7 +12,7 @@ pub struct TimedSegment {
     pub from: f64,
     /// Patches of its steps.
     #[serde(flatten)]
-    pub grain: PatchSpec,
+    pub spec: PatchSpec,
 }
 
 /// Part of a run with the measured time of its steps.
@@ -61,8 +61,8 @@ mod tests {
     fn parts_become_seconds() {
         let spec = |batch| PatchSpec { patch: [1, 8, 8], pool: [1; 3], batch };
         let parts =
-            [(0.0, 2), (0.2, 4), (0.21, 8)].map(|(from, batch)| TimedSegment { from, grain: spec(batch) });
-        let timed = parts.map(|part| TimedPart { part, seconds: part.grain.batch as f64 });
+            [(0.0, 2), (0.2, 4), (0.21, 8)].map(|(from, batch)| TimedSegment { from, spec: spec(batch) });
+        let timed = parts.map(|part| TimedPart { part, seconds: part.spec.batch as f64 });
         let speed = Speed { parts: timed.to_vec() };
         assert!((speed.seconds_until(20.5, 100.0) - (40.0 + 0.5 * 4.0)).abs() < 1e-9);
         assert_eq!((speed.slowest(), speed.steps(100.0 * (0.4 + 0.04 + 0.79 * 8.0))), (8.0, 100));

@@ -36,8 +36,8 @@ pub(crate) fn start(
     let steps = match length {
         ExtensionLength::Steps(steps) => steps,
         ExtensionLength::Seconds(seconds) => {
-            let grain = record.plan.schedule.spec_of_last_phase();
-            let step = Trainer::new(&settings, &record.plan, device)?.seconds_of_step(loaded, grain)?;
+            let spec = record.plan.schedule.spec_of_last_phase();
+            let step = Trainer::new(&settings, &record.plan, device)?.seconds_of_step(loaded, spec)?;
             ((seconds / step).round() as u64).max(1)
         }
     };

@@ -69,9 +69,8 @@ impl InitialWeights {
     /// [`FitError::InvalidSettings`] if a value has no JSON form.
     pub fn network_settings(&self, settings: &Settings, given: impl Fn(&str) -> bool) -> Result<Settings> {
         let Some(record) = &self.record else { return Ok(settings.clone()) };
-        let mut theirs = record.settings.clone();
-        theirs.depth = Some(record.plan.network.depth);
-        let theirs = theirs.values()?;
+        let depth = Some(record.plan.network.depth);
+        let theirs = record.settings.with(|settings| settings.network.depth = depth).values()?;
         settings.changed(theirs.iter().filter(|(name, _)| NETWORK.contains(&name.as_str()) && !given(name)))
     }
 

@@ -65,16 +65,19 @@ fn plan(dims: usize, steps: u64, settings: &Settings) -> RunPlan {
     let table = [(0, 2), (3, 4), (6, 6)];
     let patch = if dims == 2 { [1, 18, 20] } else { [6, 16, 16] };
     let spec = |pool| PatchSpec { patch, pool, batch: 8 };
-    let schedule = Schedule::new(CaseOrder::Ranked, 6, &table, 2, spec([1; 3]), settings.seed).unwrap();
-    let full =
-        ResolutionPhase { first_step: (settings.coarse_share * steps as f64) as u64, grain: spec([1; 3]) };
-    let coarse = ResolutionPhase { first_step: 0, grain: spec([1, 2, 2]) };
+    let schedule =
+        Schedule::new(CaseOrder::Ranked, 6, &table, 2, spec([1; 3]), settings.machine.seed).unwrap();
+    let full = ResolutionPhase {
+        first_step: (settings.curriculum.coarse_share * steps as f64) as u64,
+        spec: spec([1; 3]),
+    };
+    let coarse = ResolutionPhase { first_step: 0, spec: spec([1, 2, 2]) };
     let phases = if full.first_step == 0 { vec![full] } else { vec![coarse, full] };
     RunPlan {
         network: NetworkPlan {
-            norm: settings.norm,
-            residual: settings.residual,
-            deep_supervision: settings.deep_supervision,
+            norm: settings.network.norm,
+            residual: settings.network.residual,
+            deep_supervision: settings.network.deep_supervision,
             ..NetworkPlan::plain(dims, 8, 2, 2)
         },
         patch,
@@ -88,9 +91,9 @@ fn plan(dims: usize, steps: u64, settings: &Settings) -> RunPlan {
         sides_by_position: vec![],
         stages_overridden: false,
         rates: Rates {
-            highest: settings.peak_lr(),
-            curve: settings.lr_schedule,
-            warm_up: settings.warm_up,
+            highest: settings.optimisation.peak_lr(),
+            curve: settings.optimisation.lr_schedule,
+            warm_up: settings.optimisation.warm_up,
             restarts: vec![0],
             steps,
         },

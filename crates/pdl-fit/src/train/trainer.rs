@@ -79,26 +79,27 @@ impl<'a> Trainer<'a> {
     /// [`FitError::Torch`] if libtorch fails.
     pub fn new(settings: &Settings, plan: &'a RunPlan, device: ComputeDevice) -> Result<Self> {
         let net = UNet::new(plan.network).on(device);
-        let weights = Weights::new(net.parameters(), settings.seed, device)?;
-        let ema = Ema::new(&weights, settings.ema)?;
-        let optimiser = Optimiser::new(&weights, settings.optimiser_config())?;
-        let augment = settings.augment.or(plan.augment).unwrap_or(Augment::None);
+        let weights = Weights::new(net.parameters(), settings.machine.seed, device)?;
+        let ema = Ema::new(&weights, settings.optimisation.ema)?;
+        let optimiser = Optimiser::new(&weights, settings.optimisation.optimiser_config())?;
+        let augment = settings.patches.augment.or(plan.augment).unwrap_or(Augment::None);
         let sampler = Sampler {
             dims: plan.network.dims,
             batch: plan.batch,
-            foreground: settings.foreground,
+            foreground: settings.patches.foreground,
             augmenter: Augmenter {
                 intensity: augment != Augment::None,
                 space: augment == Augment::Full,
                 mirror: plan.mirror,
                 swapped: plan.swapped.clone(),
             },
-            seed: settings.seed,
+            seed: settings.machine.seed,
         };
         let (progress, history) = (TrainingProgress::default(), Vec::new());
-        let (workers, until, patience) = (settings.workers, settings.until_dice, settings.patience);
+        let (workers, until, patience) =
+            (settings.machine.workers, settings.length.until_dice, settings.length.patience);
         let last_phase = plan.schedule.phases.last().map_or(0, |phase| phase.first_step);
-        let budget = settings.seconds.map(|seconds| TimeBudget::new(seconds, last_phase));
+        let budget = settings.length.seconds.map(|seconds| TimeBudget::new(seconds, last_phase));
         let rates = plan.rates.clone();
         Ok(Self {
             plan,
@@ -361,8 +362,7 @@ impl<'a> Trainer<'a> {
     /// # Errors
     /// As [`Trainer::run`].
     pub fn seconds_of_step(mut self, cases: &Loaded, spec: PatchSpec) -> Result<f64> {
-        let schedule =
-            self.plan.schedule.clone().in_phases(vec![ResolutionPhase { first_step: 0, grain: spec }]);
+        let schedule = self.plan.schedule.clone().in_phases(vec![ResolutionPhase { first_step: 0, spec }]);
         let sampler = self.sampler.clone();
         let loader = DataLoader { cases: &cases.training, schedule: &schedule, sampler: &sampler };
         loader.batches(0..u64::MAX, self.workers, |batches| {

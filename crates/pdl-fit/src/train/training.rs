@@ -22,8 +22,10 @@ use crate::experiment::run_record::{
 use crate::model::device::ComputeDevice;
 use crate::model::unet::NetworkPlan;
 use crate::plan::curriculum_schedule::PatchSpec;
+use crate::plan::growth::Growth;
+use crate::plan::planner::Planner;
 use crate::plan::run_plan::RunPlan;
-use crate::plan::settings::{Augment, MOST_THREADS, Settings};
+use crate::plan::settings::{Augment, LengthSettings, MOST_THREADS, Settings};
 use crate::plan::speed::{Speed, TimedPart};
 use crate::train::checkpoint::{self, Checkpoint, State, TrainingProgress};
 use crate::train::extension;
@@ -123,7 +125,7 @@ pub struct Outcome {
 impl TrainRequest {
     /// Refuses early stopping by the test set.
     fn check_evaluation(&self) -> Result<()> {
-        let Settings { until_dice, patience, .. } = &self.settings;
+        let LengthSettings { until_dice, patience, .. } = &self.settings.length;
         let stops = [("until_dice", until_dice.is_some()), ("patience", patience.is_some())];
         match stops.into_iter().find(|(_, given)| *given && self.evaluate_on == Split::Test) {
             Some((name, _)) => {
@@ -144,8 +146,8 @@ impl TrainRequest {
     /// # Errors
     /// [`FitError::InvalidOption`] if the name cannot be a folder's.
     pub fn folder(&self) -> Result<(String, PathBuf)> {
-        let kind = self.settings.schedule.name();
-        let name = self.name.clone().unwrap_or_else(|| format!("{kind}-seed{}", self.settings.seed));
+        let kind = self.settings.curriculum.schedule.name();
+        let name = self.name.clone().unwrap_or_else(|| format!("{kind}-seed{}", self.settings.machine.seed));
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
             let problem = "must consist of letters, digits, '-', '_' and '.', and not begin with '.'";
@@ -197,7 +199,7 @@ pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Resul
         return Ok(Outcome { folder, record: record.clone(), existed: true });
     }
     let programs = prepare_libtorch(&request.settings)?;
-    let device = ComputeDevice::choose(request.settings.device)?;
+    let device = ComputeDevice::choose(request.settings.machine.device)?;
     let loaded = request.load(&cohort)?;
     let _lock = FolderLock::take(&folder)?;
     let interrupted = if request.force { None } else { checkpoint::read(&folder)? };
@@ -368,16 +370,16 @@ pub(crate) fn speed_of(
     loaded: &Loaded,
     known: &mut Known,
 ) -> Result<Speed> {
-    let device = ComputeDevice::choose(settings.device)?;
+    let device = ComputeDevice::choose(settings.machine.device)?;
     let plan = plan_at(settings, cohort, loaded, None)?;
     let mut parts = Vec::new();
-    for part in settings.parts(&plan.network, plan.patch, plan.batch) {
-        let key = (plan.network, part.grain);
+    for part in Growth::of(&settings.curriculum, &plan).segments() {
+        let key = (plan.network, part.spec);
         let before = known.iter().find(|(known, _)| *known == key).map(|(_, seconds)| *seconds);
         let seconds = match before {
             Some(seconds) => seconds,
             None => {
-                let seconds = Trainer::new(settings, &plan, device)?.seconds_of_step(loaded, part.grain)?;
+                let seconds = Trainer::new(settings, &plan, device)?.seconds_of_step(loaded, part.spec)?;
                 known.push((key, seconds));
                 seconds
             }
@@ -390,13 +392,13 @@ pub(crate) fn speed_of(
 /// Seconds of one evaluation of such a run.
 pub(crate) fn seconds_of_evaluation(settings: &Settings, cohort: &Dataset, loaded: &Loaded) -> Result<f64> {
     let plan = plan_at(settings, cohort, loaded, None)?;
-    let trainer = Trainer::new(settings, &plan, ComputeDevice::choose(settings.device)?)?;
+    let trainer = Trainer::new(settings, &plan, ComputeDevice::choose(settings.machine.device)?)?;
     trainer.seconds_of_evaluation(&loaded.validation)
 }
 
 /// Plans the run; a length in seconds is converted into steps after timing some.
 fn plan(settings: &Settings, cohort: &Dataset, loaded: &Loaded) -> Result<RunPlan> {
-    let speed = match settings.seconds {
+    let speed = match settings.length.seconds {
         Some(_) => Some(speed_of(settings, cohort, loaded, &mut Known::new())?),
         None => None,
     };
@@ -410,10 +412,12 @@ pub(crate) fn plan_at(
     loaded: &Loaded,
     speed: Option<&Speed>,
 ) -> Result<RunPlan> {
-    let plan =
-        |augment: Augment| settings.plan(&cohort.with(&cohort.training_images(loaded, augment)?), speed);
-    let planned = plan(settings.augment.unwrap_or(Augment::None))?;
-    match (settings.augment, planned.augment) {
+    let plan = |augment: Augment| {
+        let images = cohort.training_images(loaded, augment)?;
+        Planner { settings, cohort: &cohort.with(&images), speed }.plan()
+    };
+    let planned = plan(settings.patches.augment.unwrap_or(Augment::None))?;
+    match (settings.patches.augment, planned.augment) {
         (None, Some(augment)) if augment != Augment::None => plan(augment),
         _ => Ok(planned),
     }
@@ -475,10 +479,10 @@ fn results(trainer: &Trainer<'_>, weights_blake3: String) -> Result<Results> {
 
 /// Sets libtorch's threads; returns versions, device and threads.
 pub(crate) fn prepare_libtorch(settings: &Settings) -> Result<Programs> {
-    let device = ComputeDevice::choose(settings.device)?.name();
+    let device = ComputeDevice::choose(settings.machine.device)?.name();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let told = std::env::var("OMP_NUM_THREADS").ok().and_then(|threads| threads.parse().ok());
-    let threads = settings.threads.or(told.filter(|&threads| threads > 0)).unwrap_or(cores);
+    let threads = settings.machine.threads.or(told.filter(|&threads| threads > 0)).unwrap_or(cores);
     if threads > MOST_THREADS {
         return Err(FitError::option("threads", format!("must be at most {MOST_THREADS}, and is {threads}")));
     }

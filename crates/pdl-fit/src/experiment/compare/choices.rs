@@ -10,7 +10,6 @@ use crate::experiment::compare::protocol::{Arm, Choice, Protocol};
 use crate::experiment::compare::timing::StepKinds;
 use crate::experiment::planned::{PlannedRun, RunMaker};
 use crate::experiment::rows::{Rows, RunRow, Timing, kept};
-use crate::plan::settings::Settings;
 use crate::plan::speed::Speed;
 use crate::train::early_stop;
 
@@ -131,15 +130,14 @@ impl Planner<'_> {
         let slowest = self.speed_before(arm, fold, choice.batch)?.slowest();
         let gap = (self.protocol.evaluation_gap() / slowest).floor() as u64;
         let settings = self.protocol.settings(arm)?;
-        let settings = Settings {
-            lr: Some(choice.lr),
-            steps: Some(choice.steps),
-            batch: choice.batch.or(settings.batch),
-            eval_every: Some(rounded_down(gap.max(1))),
-            seed: of.seed,
-            until_dice: of.until_dice,
-            ..settings
-        };
+        let settings = settings.with(|settings| {
+            settings.optimisation.lr = Some(choice.lr);
+            settings.length.steps = Some(choice.steps);
+            settings.patches.batch = choice.batch.or(settings.patches.batch);
+            settings.length.eval_every = Some(rounded_down(gap.max(1)));
+            settings.machine.seed = of.seed;
+            settings.length.until_dice = of.until_dice;
+        });
         let own = self.folds.of(arm.order_name(), fold)?;
         Ok(PlannedRun {
             name: name.to_owned(),

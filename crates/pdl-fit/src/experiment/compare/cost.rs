@@ -31,7 +31,7 @@ fn reads_pairs(parameters: &RankParameters) -> bool {
 /// Whether an arm trains by an order that reads similarities.
 fn needs_pairs(protocol: &Protocol, arm: &Arm) -> Result<bool> {
     let order = arm.order.as_ref().and_then(|name| protocol.orders.get(name));
-    Ok(protocol.settings(arm)?.schedule == ScheduleKind::Pdl && order.is_some_and(reads_pairs))
+    Ok(protocol.settings(arm)?.curriculum.schedule == ScheduleKind::Pdl && order.is_some_and(reads_pairs))
 }
 
 /// Seconds of an arm's comparing and ranking on a fold; 0 for conventional training and random

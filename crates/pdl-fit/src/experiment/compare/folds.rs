@@ -167,7 +167,7 @@ impl PlannedDataset {
     /// # Errors
     /// As [`Dataset::load`].
     pub fn images(&self, settings: &Settings) -> Result<TrainingImages> {
-        let augment = settings.augment.unwrap_or(Augment::None);
+        let augment = settings.patches.augment.unwrap_or(Augment::None);
         if augment == Augment::None {
             return Ok(self.shapes.clone());
         }

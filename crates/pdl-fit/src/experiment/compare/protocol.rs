@@ -10,7 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{FitError, Result};
-use crate::plan::settings::{Augment, LENGTH, RENAMED, ScheduleKind, Settings, Values, renamed_values};
+use crate::plan::settings::{
+    Augment, CurriculumSettings, LENGTH, RENAMED, ScheduleKind, Settings, Values, renamed_values,
+};
 
 /// Default protocol.
 const DEFAULT: &str = include_str!("protocol.toml");
@@ -242,7 +244,7 @@ impl Protocol {
             }
             let settings = self.settings(arm)?;
             settings.check()?;
-            match (settings.schedule, &arm.order) {
+            match (settings.curriculum.schedule, &arm.order) {
                 (ScheduleKind::Pdl, Some(order)) if self.orders.contains_key(order) => {}
                 (ScheduleKind::Pdl, _) => {
                     let names: Vec<&str> = self.orders.keys().map(String::as_str).collect();
@@ -283,12 +285,13 @@ impl Protocol {
                 ));
             }
         }
-        let is_plain = |own: &Settings| {
+        let is_plain = |own: &CurriculumSettings| {
             let grows = own.patch_share > 0.0 || own.coarse_share > 0.0 || own.batch_start.is_some();
             own.schedule == ScheduleKind::Conventional && !grows
         };
-        let is_baseline =
-            |arm: &Arm| arm.untuned.is_none() && self.settings(arm).is_ok_and(|own| is_plain(&own));
+        let is_baseline = |arm: &Arm| {
+            arm.untuned.is_none() && self.settings(arm).is_ok_and(|own| is_plain(&own.curriculum))
+        };
         if !self.arm(baseline_a).is_some_and(is_baseline) {
             let what = "conventional, with one patch and batch throughout, and tuned";
             return wrong(format!("must be {what} as the baseline: {baseline_a}"));
@@ -395,7 +398,7 @@ impl Protocol {
 
 /// The settings from which those of an arm differ. Arms of any length are augmented alike.
 fn base() -> Result<Settings> {
-    Ok(Settings { augment: Some(Augment::None), ..Settings::defaults()? })
+    Ok(Settings::defaults()?.with(|settings| settings.patches.augment = Some(Augment::None)))
 }
 
 /// The first key of a protocol that was renamed, and its present name.

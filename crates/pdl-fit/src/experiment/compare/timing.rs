@@ -20,6 +20,8 @@ use crate::experiment::compare::protocol::{PLAIN_ORDER, Protocol};
 use crate::experiment::rows::{Row, RowFile, Rows, StepRow, Timing, step_key};
 use crate::experiment::run_record::Programs;
 use crate::model::device::ComputeDevice;
+use crate::plan::growth::Growth;
+use crate::plan::planner::Planner;
 use crate::plan::run_plan::RunPlan;
 use crate::plan::settings::{Augment, Settings};
 use crate::plan::speed::{Speed, TimedPart, TimedSegment};
@@ -60,8 +62,9 @@ impl StepKinds {
                         continue;
                     }
                     for point in protocol.grid(arm) {
-                        let settings = protocol.settings(arm)?;
-                        let settings = Settings { batch: point.batch.or(settings.batch), ..settings };
+                        let settings = protocol.settings(arm)?.with(|settings| {
+                            settings.patches.batch = point.batch.or(settings.patches.batch);
+                        });
                         all.add((number, fold, point.batch), &settings, &planned)?;
                     }
                 }
@@ -75,11 +78,11 @@ impl StepKinds {
             return Ok(());
         }
         let images = planned.images(settings)?;
-        let plan = settings.plan(&planned.dataset.with(&images), None)?;
+        let plan = Planner { settings, cohort: &planned.dataset.with(&images), speed: None }.plan()?;
         let augment = plan.augment.unwrap_or(Augment::None);
         let mut parts = Vec::new();
-        for part in settings.parts(&plan.network, plan.patch, plan.batch) {
-            let key = step_key(&plan.network, &part.grain, settings.optimiser, augment);
+        for part in Growth::of(&settings.curriculum, &plan).segments() {
+            let key = step_key(&plan.network, &part.spec, settings.optimisation.optimiser, augment);
             if !self.kinds.iter().any(|kind| kind.key == key) {
                 let (settings, plan) = (settings.clone(), plan.clone());
                 self.kinds.push(Kind { key: key.clone(), fold: variant.1, settings, plan, part });
@@ -156,8 +159,8 @@ impl Kind {
         StepRow {
             key: self.key.clone(),
             timing,
-            patches: self.part.grain,
-            optimiser: self.settings.optimiser,
+            patches: self.part.spec,
+            optimiser: self.settings.optimisation.optimiser,
             seconds,
             programs: programs.clone(),
         }
@@ -176,9 +179,9 @@ fn in_turn(kinds: &[&Kind], rounds: usize, folds: &Folds, memory: Option<u64>) -
     for _ in 0..rounds {
         for (kind, seconds) in kinds.iter().zip(&mut seconds) {
             let Some(cases) = loaded.get(&kind.fold) else { continue };
-            let device = ComputeDevice::choose(kind.settings.device)?;
+            let device = ComputeDevice::choose(kind.settings.machine.device)?;
             let trainer = Trainer::new(&kind.settings, &kind.plan, device)?;
-            seconds.push(trainer.seconds_of_step(cases, kind.part.grain)?);
+            seconds.push(trainer.seconds_of_step(cases, kind.part.spec)?);
         }
     }
     Ok(seconds.iter_mut().map(|own| median(own)).collect())

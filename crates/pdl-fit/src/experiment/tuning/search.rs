@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::random::{Purpose, Random};
 use crate::error::{FitError, Result};
+use crate::plan::planner::Planner;
 use crate::plan::run_plan::{Cohort, RunPlan};
 use crate::plan::settings::{Augment, CURRICULUM, LENGTH, ScheduleKind, Settings};
 
@@ -97,7 +98,7 @@ impl Candidate {
     /// The candidate that corresponds to `settings` and their plan.
     fn of(settings: &Settings, plan: &RunPlan) -> Self {
         Self {
-            lr: settings.peak_lr(),
+            lr: settings.optimisation.peak_lr(),
             width: plan.network.width,
             depth: plan.network.depth,
             patch: plan.patch[3 - plan.network.dims..].to_vec(),
@@ -108,20 +109,20 @@ impl Candidate {
     /// The settings with the candidate's values.
     #[must_use]
     pub fn applied(&self, settings: &Settings) -> Settings {
-        Settings {
-            lr: Some(self.lr),
-            width: self.width,
-            depth: Some(self.depth),
-            patch: Some(self.patch.clone()),
-            batch: Some(self.batch),
-            ..settings.clone()
-        }
+        settings.with(|settings| {
+            settings.optimisation.lr = Some(self.lr);
+            settings.network.width = self.width;
+            settings.network.depth = Some(self.depth);
+            settings.patches.patch = Some(self.patch.clone());
+            settings.patches.batch = Some(self.batch);
+        })
     }
 
     /// The settings of its trials. Trials of any length are augmented alike.
     #[must_use]
     pub fn trial(&self, settings: &Settings) -> Settings {
-        Settings { augment: settings.augment.or(Some(Augment::None)), ..self.applied(settings) }
+        let augment = settings.patches.augment.or(Some(Augment::None));
+        self.applied(settings).with(|settings| settings.patches.augment = augment)
     }
 }
 
@@ -161,7 +162,7 @@ impl Search {
     /// seed.
     ///
     /// # Errors
-    /// As [`Settings::plan`] if the settings cannot be planned; [`FitError::NoCandidates`] if the
+    /// As [`Planner::plan`] if the settings cannot be planned; [`FitError::NoCandidates`] if the
     /// grid has no other valid candidate.
     pub fn draw(&self, settings: &Settings, cohort: &Cohort<'_>) -> Result<Vec<Candidate>> {
         let first = explicit(settings, cohort)?;
@@ -169,7 +170,7 @@ impl Search {
         if others.is_empty() {
             return Err(refusal.unwrap_or(FitError::NoCandidates));
         }
-        Random::new(settings.seed, Purpose::Tuning, 0).shuffle(&mut others);
+        Random::new(settings.machine.seed, Purpose::Tuning, 0).shuffle(&mut others);
         others.truncate(self.candidates - 1);
         Ok([first].into_iter().chain(others).collect())
     }
@@ -192,10 +193,12 @@ impl Search {
         let (mut all, mut refusal) = (vec![first.clone()], None);
         for (&width, &depth) in widths.iter().flat_map(|width| depths.iter().map(move |depth| (width, depth)))
         {
-            let network = Settings { width, depth: Some(depth), ..settings.clone() };
+            let network = settings.with(|settings| {
+                (settings.network.width, settings.network.depth) = (width, Some(depth));
+            });
             for sized in self.sized(&network, cohort, &mut refusal) {
                 for &lr in &lrs {
-                    let one = Settings { lr: Some(lr), ..sized.clone() };
+                    let one = sized.with(|settings| settings.optimisation.lr = Some(lr));
                     match explicit(&one, cohort) {
                         Ok(candidate) if !all.contains(&candidate) => all.push(candidate),
                         Ok(_) => {}
@@ -217,15 +220,15 @@ impl Search {
         let mut sized = Vec::new();
         let patches = match &self.patches {
             Some(patches) => patches.iter().map(|sides| Some(sides.0.clone())).collect(),
-            None => vec![network.patch.clone(), halved(network, cohort)],
+            None => vec![network.patches.patch.clone(), halved(network, cohort)],
         };
         for patch in patches {
-            let of_patch = Settings { patch, ..network.clone() };
-            match of_patch.plan(cohort, None) {
+            let of_patch = network.with(|settings| settings.patches.patch = patch);
+            match planned(&of_patch, cohort) {
                 Ok(plan) => {
                     let batches = self.batches.clone().unwrap_or_else(|| halved_and_doubled(plan.batch));
-                    sized
-                        .extend(batches.into_iter().map(|n| Settings { batch: Some(n), ..of_patch.clone() }));
+                    let with_batch = |batch| of_patch.with(|settings| settings.patches.batch = Some(batch));
+                    sized.extend(batches.into_iter().map(with_batch));
                 }
                 Err(error) => *refusal = Some(error),
             }
@@ -236,20 +239,25 @@ impl Search {
 
 /// The settings with the conventional schedule, for trials.
 pub fn conventional(settings: &Settings) -> Settings {
-    Settings { schedule: ScheduleKind::Conventional, ..settings.clone() }
+    settings.with(|settings| settings.curriculum.schedule = ScheduleKind::Conventional)
+}
+
+/// The plan before steps are timed.
+fn planned(settings: &Settings, cohort: &Cohort<'_>) -> Result<RunPlan> {
+    Planner { settings, cohort, speed: None }.plan()
 }
 
 /// Candidate of a run with these settings, with every planned value explicit.
 fn explicit(settings: &Settings, cohort: &Cohort<'_>) -> Result<Candidate> {
-    let planned = Candidate::of(settings, &settings.plan(cohort, None)?);
-    let again = planned.applied(settings);
-    Ok(Candidate::of(&again, &again.plan(cohort, None)?))
+    let first = Candidate::of(settings, &planned(settings, cohort)?);
+    let again = first.applied(settings);
+    Ok(Candidate::of(&again, &planned(&again, cohort)?))
 }
 
 /// Half of the planned patch size, rounded up to the network's stride; `None` if it cannot be
 /// planned.
 fn halved(network: &Settings, cohort: &Cohort<'_>) -> Option<Vec<usize>> {
-    let plan = network.plan(cohort, None).ok()?;
+    let plan = planned(network, cohort).ok()?;
     let side = |axis: usize| plan.patch[axis].div_ceil(2).next_multiple_of(1 << plan.network.halvings[axis]);
     Some((3 - plan.network.dims..3).map(side).collect())
 }
