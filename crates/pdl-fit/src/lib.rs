@@ -38,6 +38,7 @@ pub use cli::main;
 pub use data::subset::Subset;
 pub use error::FitError;
 pub use experiment::compare::comparison_row::{ComparisonRow, schema as comparison_schema};
+pub use experiment::compare::protocol::Protocol;
 pub use experiment::compare::result::Comparison;
 pub use experiment::cross_validation::{OutOfFoldRow, schema as out_of_fold_schema};
 pub use experiment::rows::{Row, RunRow};
