@@ -14,8 +14,9 @@ cluster_target := env("PDL_CLUSTER_TARGET", "target")
 cluster_profile := "--config .cargo/cluster.toml --profile cluster --target-dir " + cluster_target
 libtorch := "crates/pdl-fit/libtorch.py"
 # Everything but pdl-cluster, whose engine is 400 crates more, and pdl-python, which is a module of Python: both give
-# crates that all use other features.
-workspace := "--workspace --exclude pdl-cluster --exclude pdl-python"
+# crates that all use other features. The fuzz targets are built by cargo-fuzz, and linted here.
+linted := "--workspace --exclude pdl-cluster --exclude pdl-python"
+workspace := linted + " --exclude pdl-fuzz --exclude pdl-fuzz-seed"
 
 [private]
 default:
@@ -153,7 +154,7 @@ lint-wheel: wheel
 check: && test test-jpeg-ls test-pydicom test-nibabel test-ingest (test-layouts "bids,totalsegmentator,brats2021,chaos") interop deny
     cargo fmt --all --check
     python3 tests/style/structure.py
-    LIBTORCH=$(python3 {{libtorch}} --fetch) cargo clippy --release --locked {{workspace}} --all-targets -- -D warnings
+    LIBTORCH=$(python3 {{libtorch}} --fetch) cargo clippy --release --locked {{linted}} --all-targets -- -D warnings
     LIBTORCH=$(python3 {{libtorch}} --fetch) RUSTDOCFLAGS="-D warnings" cargo doc --release --locked {{workspace}} --no-deps
 
 # Licences, bans and sources of all dependencies; advisories where their database can be reached
@@ -212,9 +213,9 @@ fuzz seconds="600":
     cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz@0.13.2 --locked
     export LIBTORCH=$(python3 {{libtorch}} --fetch)
     export LD_LIBRARY_PATH=$LIBTORCH/lib
-    cargo run --release --locked --manifest-path tests/fuzz/Cargo.toml --package pdl-fuzz-seed
+    cargo run --release --locked --package pdl-fuzz-seed
     for target in volume grouping header_sets rtstruct seg seg_nrrd cohort_table dataset curation settings run_record; do
-        cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none --features fit $target -- \
+        cargo fuzz run --fuzz-dir tests/fuzz --sanitizer none $target -- \
             -max_total_time=${1:-600} -max_len=65536 -rss_limit_mb=1024 -timeout=20 -print_final_stats=1
     done
 

@@ -31,5 +31,4 @@ pub const CURATION: [&str; 15] = [
 ];
 
 /// Files of a run of pdl-fit, and of a comparison.
-pub const RUN: [&str; 4] =
-    ["run.json", "checkpoint.safetensors", "history.parquet", "protocol.toml"];
+pub const RUN: [&str; 4] = ["run.json", "checkpoint.safetensors", "history.parquet", "protocol.toml"];

@@ -1,5 +1,4 @@
-//! Fills `corpus/` from the repository's own samples: `cargo run --package pdl-fuzz-seed` in
-//! tests/fuzz.
+//! Fills `corpus/` from the repository's own samples: `cargo run --package pdl-fuzz-seed`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
