@@ -121,6 +121,8 @@ fn a_finished_run_is_extended_and_an_interrupted_extension_resumes() {
     killed.kill().unwrap();
     killed.wait().unwrap();
     assert_eq!(weights("b"), before);
+    trained(&out, "b", &words);
+    assert!(checkpoint.exists(), "the checkpoint of an interrupted extension is no remnant");
     let other = refusal(&train(&out, "b", &["--extend", "17"]).output().unwrap());
     assert!(other.contains("with another extension"), "{other}");
     let (told, resumed) = trained(&out, "b", &["--extend", "16"]);

@@ -87,10 +87,16 @@ fn a_run_that_ctrl_c_stops_says_so_and_goes_on() {
     let told = String::from_utf8_lossy(&stopped.stderr).into_owned();
     assert_eq!(stopped.status.code(), Some(130), "{told}");
     assert!(told.contains("run the same command again to resume"), "{told}");
-    assert!(checkpoint.exists() && !out.join("runs/stopped/run.json").exists());
+    let remnant = std::fs::read(&checkpoint).unwrap();
+    assert!(!out.join("runs/stopped/run.json").exists());
     let again = train(&out, "stopped").output().unwrap();
     let told = String::from_utf8_lossy(&again.stderr).into_owned();
     assert!(again.status.success() && told.contains("resuming the interrupted run after step"), "{told}");
+
+    // As if it had been stopped after its record was written, before the checkpoint was removed.
+    std::fs::write(&checkpoint, remnant).unwrap();
+    let finished = train(&out, "stopped").output().unwrap();
+    assert!(finished.status.success() && !checkpoint.exists());
 }
 
 /// A limit on the size of files stands for a full disk.

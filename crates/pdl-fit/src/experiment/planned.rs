@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use pdl_cohort::attributes::Split;
-use pdl_store::StoreError;
+use pdl_store::safe_path::SafePath;
+use pdl_store::{StoreError, atomic};
 
 use crate::data::subset::Subset;
 use crate::error::{FitError, Result};
@@ -122,7 +123,7 @@ impl RunMaker<'_> {
                 let history = history::read(&outcome.folder)?;
                 let row = row(planned, key, &outcome.record, &history);
                 self.rows.add(vec![Row::Run(row.clone())])?;
-                training::remove(&outcome.folder.join(WEIGHTS_FILE))?;
+                atomic::remove(&SafePath::new(&outcome.folder, WEIGHTS_FILE)?)?;
                 row
             }
             Err(FitError::Diverged { .. }) => {

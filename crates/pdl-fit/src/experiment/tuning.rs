@@ -19,7 +19,7 @@ use pdl_store::lock::FolderLock;
 use pdl_store::memory::MemoryLimit;
 use pdl_store::safe_path::SafePath;
 use pdl_store::table::{self, column, list, nullable};
-use pdl_store::{hash, json, regular_file};
+use pdl_store::{atomic, hash, json, regular_file};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -229,9 +229,9 @@ pub fn tune(request: &TuneRequest, watch: &mut dyn FnMut(&RunEvent<'_>)) -> Resu
 /// Removes an earlier tuning.
 fn clear(folder: &Path) -> Result<()> {
     for file in [FILE, TRIALS_FILE] {
-        training::remove(&folder.join(file))?;
+        atomic::remove(&SafePath::new(folder, file)?)?;
     }
-    Ok(pdl_store::atomic::remove_folder(&SafePath::new(folder, "runs")?)?)
+    Ok(atomic::remove_folder(&SafePath::new(folder, "runs")?)?)
 }
 
 /// The interrupted or finished tuning of the same request, if any.

@@ -5,7 +5,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use pdl_store::{StoreError, regular_file};
+use pdl_store::lock::FolderLock;
+use pdl_store::safe_path::SafePath;
+use pdl_store::{StoreError, atomic, regular_file};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -93,7 +95,7 @@ pub fn write(
         let numbers: Vec<f64> = history.iter().flat_map(figures).collect();
         named.push((HISTORY.to_owned(), Tensor::f_from_slice(&numbers)?.f_view([history.len() as i64, -1])?));
     }
-    pdl_store::atomic::write_with(&path, |temporary| {
+    atomic::write_with(&path, |temporary| {
         // An error of the disk, without the name of the temporary file.
         Tensor::write_safetensors(&named, temporary)
             .map_err(|e| StoreError::io("write the file", &path)(std::io::Error::other(cause(&e))))
@@ -120,6 +122,28 @@ fn cause(error: &tch::TchError) -> String {
     match error {
         tch::TchError::SafeTensorError { err, .. } => err.to_string(),
         other => other.to_string().lines().next().unwrap_or_default().to_owned(),
+    }
+}
+
+/// Removes the checkpoint of a finished run that was stopped between its record and the removal.
+/// Kept are that of an interrupted extension, which has more `extensions` than the record, one that
+/// cannot be read, and that of a run in progress.
+///
+/// # Errors
+/// [`FitError`] if it cannot be removed.
+pub(crate) fn remove_remnant(run: &Path, extensions: usize) -> Result<()> {
+    if !regular_file::is_there(&run.join(FILE))? {
+        return Ok(());
+    }
+    let _lock = match FolderLock::take(run) {
+        Err(StoreError::Locked { .. }) => return Ok(()),
+        taken => taken?,
+    };
+    match read(run) {
+        Ok(Some(found)) if found.state.extensions.len() <= extensions => {
+            Ok(atomic::remove(&SafePath::new(run, FILE)?)?)
+        }
+        _ => Ok(()),
     }
 }
 

@@ -1,6 +1,5 @@
 //! Training run: from a curation folder to weights, history and record.
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use pdl_cohort::attributes::Split;
@@ -11,7 +10,7 @@ use pdl_curriculum::manifest::Label;
 use pdl_store::lock::FolderLock;
 use pdl_store::memory::MemoryLimit;
 use pdl_store::safe_path::SafePath;
-use pdl_store::{StoreError, fault, hash, json};
+use pdl_store::{StoreError, atomic, fault, hash, json};
 
 use crate::data::dataset::{Dataset, Loaded};
 use crate::data::subset::Subset;
@@ -195,6 +194,9 @@ pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Resul
     let manifest_blake3 = cohort.manifest.info.hashes.manifest.clone();
     let initial = request.init.as_deref().map(InitialWeights::open).transpose()?;
     let existing = request.existing(&folder, &manifest_blake3, initial.as_ref())?;
+    if let Some(record) = &existing {
+        checkpoint::remove_remnant(&folder, record.extensions.len())?;
+    }
     if let (Some(record), None) = (&existing, request.extend) {
         return Ok(Outcome { folder, record: record.clone(), existed: true });
     }
@@ -223,12 +225,12 @@ pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Resul
     // After planning: an invalid plan leaves an earlier run unchanged. So does an extension until
     // its end.
     let extends = !started.state.extensions.is_empty();
-    pdl_store::atomic::sweep(&SafePath::root(&folder))?;
+    atomic::sweep(&SafePath::root(&folder))?;
     if !extends {
         clear_results(&folder)?;
     }
     if !resumes && !extends {
-        remove(&folder.join(history::FILE))?;
+        atomic::remove(&SafePath::new(&folder, history::FILE)?)?;
     }
     let plan = started.state.plan.clone();
     let (training, validation) = (loaded.training.len(), loaded.validation.len());
@@ -276,7 +278,7 @@ pub fn train(request: &TrainRequest, watch: &mut dyn FnMut(&Event<'_>)) -> Resul
         reading: Some(reading(&request.out, &cohort.manifest.info.index)?),
     };
     json::write(&folder.join(run_record::FILE), &record)?;
-    remove(&folder.join(checkpoint::FILE))?;
+    atomic::remove(&SafePath::new(&folder, checkpoint::FILE)?)?;
     Ok(Outcome { folder, record, existed: false })
 }
 
@@ -449,14 +451,10 @@ fn same_run(
 /// Removes the results of an earlier run from the folder.
 fn clear_results(folder: &Path) -> Result<()> {
     // The record is removed first: without it there is no finished run.
-    [run_record::FILE, run_record::WEIGHTS_FILE].iter().try_for_each(|file| remove(&folder.join(file)))
-}
-
-pub(crate) fn remove(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        removed => Ok(removed.map_err(StoreError::io("remove the file", path))?),
+    for file in [run_record::FILE, run_record::WEIGHTS_FILE] {
+        atomic::remove(&SafePath::new(folder, file)?)?;
     }
+    Ok(())
 }
 
 fn results(trainer: &Trainer<'_>, weights_blake3: String) -> Result<Results> {
