@@ -9,6 +9,8 @@ const READ: [u64; 21] =
     [254, 256, 257, 258, 259, 262, 270, 273, 274, 277, 278, 279, 284, 317, 322, 323, 324, 325, 338, 339, 347];
 /// The type of text.
 const ASCII: u64 = 2;
+/// The types that there are, those of BigTIFF among them.
+const TYPES: [u64; 16] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 16, 17, 18];
 /// Bytes of a file per value of a list: each strip and tile has an offset and a length, so that no
 /// list has more values than an eighth of the file's bytes; a few fit into the directory itself.
 const BYTES_A_VALUE: u64 = 8;
@@ -46,6 +48,10 @@ pub(super) fn count(source: &mut (impl Read + Seek), held: u64) -> Result<usize,
         let entries = file.number(if is_big { 8 } else { 2 }).map_err(broken(pages))?;
         for _ in 0..entries {
             let [tag, kind, values, _] = file.entry(width).map_err(broken(pages))?;
+            // The decoder skips too little of such an entry, and misreads all that follow.
+            if is_big && !TYPES.contains(&kind) {
+                return Err(format!("its page {pages} has an entry of unknown type {kind}"));
+            }
             let most = if kind == ASCII { held } else { held / BYTES_A_VALUE };
             if READ.contains(&tag) && values > most.max(FEW) {
                 return Err(format!(
@@ -84,5 +90,33 @@ impl<R: Read> Numbers<'_, R> {
             true => u64::from_be_bytes(bytes) >> (64 - 8 * width),
             false => u64::from_le_bytes(bytes),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Cursor;
+
+    /// A file of one page with one entry: tag 256 of a type, with one value.
+    fn page(is_big: bool, kind: u16) -> Vec<u8> {
+        let number = |value: u64| value.to_le_bytes()[..if is_big { 8 } else { 4 }].to_vec();
+        let (head, entries): (&[u8], &[u8]) =
+            if is_big { (b"II+\0\x08\0\0\0", &[1, 0, 0, 0, 0, 0, 0, 0]) } else { (b"II*\0", &[1, 0]) };
+        let first = number(if is_big { 16 } else { 8 });
+        let entry = [&256_u16.to_le_bytes()[..], &kind.to_le_bytes(), &number(1), &number(7)].concat();
+        [head, &first, entries, &entry, &number(0)].concat()
+    }
+
+    /// tiff 0.11 skips 8 of the 16 bytes that remain of an entry of a type that it does not know.
+    #[test]
+    fn an_entry_of_unknown_type_is_refused_where_the_decoder_would_lose_its_place() {
+        let count = |is_big, kind| {
+            let bytes = page(is_big, kind);
+            let held = bytes.len() as u64;
+            super::count(&mut Cursor::new(bytes), held)
+        };
+        assert_eq!((count(true, 4), count(false, 4), count(false, 512)), (Ok(1), Ok(1), Ok(1)));
+        assert_eq!(count(true, 512), Err("its page 1 has an entry of unknown type 512".to_owned()));
     }
 }
