@@ -399,6 +399,19 @@ fn compare_grids(case: &mut Checked, image: &Image, labels: &Labels, stated: Sta
     let of_label = &labels.findings;
     let (image, labels) = (image.volume.grid, labels.map.grid);
     let text = |shape: [usize; 3]| format!("{} x {} x {}", shape[0], shape[1], shape[2]);
+    if stated.orientation.is_none()
+        && !is_same_grid(&image, &labels)
+        && is_same_grid(&image.to_ras(), &labels.to_ras())
+    {
+        let message = format!(
+            "its label map has the voxels of its image in another order: its axes are {}, those of the image {} \
+             (--resample-labels puts each voxel in its place)",
+            labels.orientation(),
+            image.orientation()
+        );
+        case.reject(Code::GridMismatch, message);
+        return;
+    }
     if image.shape != labels.shape {
         case.reject(
             Code::ShapeMismatch,

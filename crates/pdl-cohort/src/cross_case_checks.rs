@@ -180,10 +180,19 @@ fn mark_hounsfield(rows: &mut [CaseRow]) {
             None
         };
         if let Some(problem) = problem.filter(|_| !guessed || has_air) {
-            let message = format!("its values of {least:.0} to {most:.0} are no Hounsfield units: {problem}");
+            let message = format!(
+                "its values of {} to {} are no Hounsfield units: {problem}",
+                figure(least),
+                figure(most)
+            );
             row.add_finding(Finding::new(Code::NotHounsfield, message));
         }
     }
+}
+
+/// A value in whole units, or with three digits where it is small.
+fn figure(value: f64) -> String {
+    if value.abs() < 10.0 && value.fract() != 0.0 { format!("{value:.3}") } else { format!("{value:.0}") }
 }
 
 /// Marks usable rows whose voxels and whose whole image are both many times larger or smaller than

@@ -36,7 +36,8 @@ pub(crate) fn structures_of<'a>(
     };
     Ok(match label.kind {
         LabelKind::StructureSet => {
-            let set = StructureSet::read_of_volume(&label.path, images, memory)?;
+            let set = StructureSet::read_of_volume(&label.path, images, memory)
+                .map_err(|error| error.of_labels("structure set"))?;
             findings.extend(set.findings);
             let drawn = |mut region: pdl_dicom::Region| -> Drawn<'a> {
                 let MaskedName { text, masked } = label.shown(&region.original);
@@ -52,8 +53,9 @@ pub(crate) fn structures_of<'a>(
             set.regions.into_iter().map(drawn).collect()
         }
         LabelKind::Segmentation => {
-            let mut object = Segmentation::read_of_volume(&label.path, images, memory)?;
-            findings.extend(object.undescribed()?);
+            let mut object = Segmentation::read_of_volume(&label.path, images, memory)
+                .map_err(|error| error.of_labels("segmentation"))?;
+            findings.extend(object.undescribed().map_err(|error| error.of_labels("segmentation"))?);
             if object.is_foreign {
                 findings.extend(in_other_frame(&label.names));
             }

@@ -99,6 +99,24 @@ impl DicomError {
         }
     }
 
+    /// The error of the file of an image's labels, which says so; that of the machine and of memory
+    /// as it is.
+    #[must_use]
+    pub fn of_labels(self, kind: &str) -> Self {
+        match &self {
+            Self::Io { .. } | Self::Memory { .. } => self,
+            Self::NotDicom { path, .. } | Self::Damaged { path, .. } | Self::Truncated { path, .. } => {
+                let problem = format!("its {kind} cannot be read: {}", self.reason());
+                Self::Unsupported { path: path.clone(), problem }
+            }
+            Self::Unsupported { path, problem } => Self::Unsupported {
+                path: path.clone(),
+                problem: format!("its {kind} cannot be read: {problem}"),
+            },
+            Self::Geometry { .. } | Self::OtherFrame | Self::LabelGrid { .. } => self,
+        }
+    }
+
     /// The memory error, if that is the cause: with more memory the same file may be readable.
     pub fn memory(&self) -> Option<MemoryError> {
         match self {

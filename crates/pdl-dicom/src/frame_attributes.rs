@@ -3,18 +3,42 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use dicom_core::Tag;
 use dicom_dictionary_std::tags;
 
 use crate::file::{items, text};
 use crate::functional_groups::Groups;
+use crate::private_attributes::{Private, Stored};
 
-/// b-value in Siemens' private group "SIEMENS MR HEADER".
-const SIEMENS_B_VALUE: Tag = Tag(0x0019, 0x100C);
-/// b-value, with others, in GE's private group "GEMS_PARM_01"; 10^9 is added by some versions.
-const GE_B_VALUE: Tag = Tag(0x0043, 0x1039);
-/// b-value in Philips' private group "Philips Imaging DD 001".
-const PHILIPS_B_VALUE: Tag = Tag(0x2001, 0x1003);
+/// b-values of Siemens, of GE (with others; 10^9 is added by some versions) and of Philips.
+const B_VALUES: [Private; 3] = [
+    Private {
+        group: 0x0019,
+        creator: "SIEMENS MR HEADER",
+        maker: "SIEMENS",
+        element: 0x0c,
+        stored: Stored::Text,
+    },
+    Private { group: 0x0043, creator: "GEMS_PARM_01", maker: "GE", element: 0x39, stored: Stored::Text },
+    Private {
+        group: 0x2001,
+        creator: "Philips Imaging DD 001",
+        maker: "PHILIPS",
+        element: 0x03,
+        stored: Stored::Float32,
+    },
+];
+/// Magnitude, phase, real and imaginary part of GE (0 to 3) and of Philips (M, P, R, I), whose
+/// ImageType may not tell them.
+const COMPONENTS: [Private; 2] = [
+    Private { group: 0x0043, creator: "GEMS_PARM_01", maker: "GE", element: 0x2f, stored: Stored::Int16 },
+    Private {
+        group: 0x2005,
+        creator: "Philips MR Imaging DD 001",
+        maker: "PHILIPS",
+        element: 0x11,
+        stored: Stored::Text,
+    },
+];
 
 /// Attributes that may distinguish the volumes of a series, in order of preference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +65,7 @@ pub(crate) enum Attribute {
     TubeVoltage,
     ContrastAgent,
     SeriesDescription,
+    ImageComments,
     SequenceName,
     SliceThickness,
     RepetitionTime,
@@ -87,6 +112,7 @@ impl Attribute {
         Self::TubeVoltage,
         Self::ContrastAgent,
         Self::SeriesDescription,
+        Self::ImageComments,
         Self::SequenceName,
         Self::SliceThickness,
         Self::RepetitionTime,
@@ -138,6 +164,7 @@ impl Attribute {
             Self::TubeVoltage => "tube voltage",
             Self::ContrastAgent => "contrast agent",
             Self::SeriesDescription => "series description",
+            Self::ImageComments => "image comments",
             Self::SequenceName => "sequence name",
             Self::SliceThickness => "slice thickness",
             Self::RepetitionTime => "repetition time",
@@ -176,6 +203,7 @@ impl Attribute {
             self,
             Self::AcquisitionNumber
                 | Self::AcquisitionTime
+                | Self::ImageComments
                 | Self::Dimension1
                 | Self::Dimension2
                 | Self::Dimension3
@@ -192,6 +220,7 @@ impl Attribute {
             | Self::ImageType
             | Self::ContrastAgent
             | Self::SeriesDescription
+            | Self::ImageComments
             | Self::SequenceName => Kind::Text,
             Self::EchoNumber
             | Self::TemporalPositionIndex
@@ -218,6 +247,7 @@ impl Attribute {
                 .text(tags::MR_IMAGE_FRAME_TYPE_SEQUENCE, tags::COMPLEX_IMAGE_COMPONENT)
                 .into_iter()
                 .chain(image_type(groups, ImageTypePart::Component))
+                .chain(private_component(groups))
                 .reduce(|component, of_type| component + "\\" + &of_type),
             Self::EchoTime => groups
                 .text(tags::MR_ECHO_SEQUENCE, tags::EFFECTIVE_ECHO_TIME)
@@ -252,6 +282,7 @@ impl Attribute {
             Self::TubeVoltage => of_object(tags::KVP),
             Self::ContrastAgent => of_object(tags::CONTRAST_BOLUS_AGENT),
             Self::SeriesDescription => of_object(tags::SERIES_DESCRIPTION),
+            Self::ImageComments => of_object(tags::IMAGE_COMMENTS),
             Self::SequenceName => of_object(tags::SEQUENCE_NAME),
             Self::SliceThickness => groups.text(tags::PIXEL_MEASURES_SEQUENCE, tags::SLICE_THICKNESS),
             Self::RepetitionTime => of_object(tags::REPETITION_TIME),
@@ -304,18 +335,19 @@ fn image_type(groups: &Groups<'_>, part: ImageTypePart) -> Option<String> {
     Some(values.join("\\")).filter(|text| !text.is_empty())
 }
 
+fn is_mr(groups: &Groups<'_>) -> bool {
+    text(groups.object, tags::MODALITY) == "MR"
+}
+
 fn private_b_value(groups: &Groups<'_>) -> Option<String> {
-    let manufacturer = text(groups.object, tags::MANUFACTURER).to_ascii_uppercase();
-    let tag = match manufacturer.as_str() {
-        _ if text(groups.object, tags::MODALITY) != "MR" => return None,
-        name if name.starts_with("SIEMENS") => SIEMENS_B_VALUE,
-        name if name.starts_with("GE") => GE_B_VALUE,
-        name if name.starts_with("PHILIPS") => PHILIPS_B_VALUE,
-        _ => return None,
-    };
-    let value = text(groups.object, tag);
+    let value = B_VALUES.iter().filter(|_| is_mr(groups)).find_map(|private| private.read(groups.object))?;
     let first = value.split('\\').next().unwrap_or_default().trim();
     first.parse::<f64>().is_ok().then(|| first.to_owned())
+}
+
+fn private_component(groups: &Groups<'_>) -> Option<String> {
+    let own = COMPONENTS.iter().filter(|_| is_mr(groups)).find_map(|private| private.read(groups.object));
+    own.filter(|component| !component.is_empty())
 }
 
 fn gradient_direction(groups: &Groups<'_>) -> Option<String> {

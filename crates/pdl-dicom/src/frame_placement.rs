@@ -104,7 +104,8 @@ impl Axis {
         let slices = stack.first();
         let other = || {
             DicomError::label_grid(
-                "its frames have another direction or pixel size than the slices, or are oblique to them",
+                "its frames have another direction or pixel size than the slices, or are oblique to them: resample it to \
+                 its image in the program that made it",
             )
         };
         let along = [dot(step, slices.along_row), dot(step, slices.along_column)];

@@ -237,6 +237,19 @@ const FRAMES_OF_AN_INSTANCE: f64 = 4_294_967_296.0;
 
 /// All frames of an object, functional groups included.
 pub(crate) fn frames_of(path: &Path, object: &InMemDicomObject) -> Result<Vec<Frame>, DicomError> {
+    frames_where(path, object, |_| Some(None))
+}
+
+/// The frames of an object for which `wanted` is given their number and returns something: the
+/// plane on which one lies that does not state its own, if that is known.
+///
+/// # Errors
+/// As [`frames_of`], for the frames that are wanted.
+pub(crate) fn frames_where(
+    path: &Path,
+    object: &InMemDicomObject,
+    wanted: impl Fn(usize) -> Option<Option<Plane>>,
+) -> Result<Vec<Frame>, DicomError> {
     if object.get(tags::TOTAL_PIXEL_MATRIX_COLUMNS).is_some() {
         let problem =
             "its frames are tiles of a slide (whole slide imaging), which are no slices of a volume";
@@ -251,7 +264,8 @@ pub(crate) fn frames_of(path: &Path, object: &InMemDicomObject) -> Result<Vec<Fr
             let problem = "several frames without functional groups: their places are not stated";
             return Err(DicomError::unsupported(path, problem));
         }
-        return Ok(vec![frame(path, 0, Groups { frame: object, shared, object })?]);
+        let of = |known| frame(path, 0, Groups { frame: object, shared, object }, known);
+        return wanted(0).map(of).into_iter().collect();
     }
     let Some(declared) = number(object, tags::NUMBER_OF_FRAMES) else {
         let problem = format!("it does not state its number of frames, and describes {}", per_frame.len());
@@ -261,54 +275,25 @@ pub(crate) fn frames_of(path: &Path, object: &InMemDicomObject) -> Result<Vec<Fr
         let problem = format!("it declares {declared} frames and describes {}", per_frame.len());
         return Err(DicomError::damaged(path, problem));
     }
-    per_frame
-        .iter()
-        .zip(0..)
-        .map(|(frame_groups, n)| frame(path, n, Groups { frame: frame_groups, shared, object }))
-        .collect()
+    let of = |(own, n): (&InMemDicomObject, u32)| {
+        Some(frame(path, n, Groups { frame: own, shared, object }, wanted(n as usize)?))
+    };
+    per_frame.iter().zip(0..).filter_map(of).collect()
 }
 
-fn frame(path: &Path, number_in_file: u32, groups: Groups<'_>) -> Result<Frame, DicomError> {
-    let missing = |what: &str| DicomError::unsupported(path, format!("its {what} is not stated"));
-    let unplaced = |what: &str, count: &str, (sequence, tag)| match groups.text(sequence, tag) {
-        None => missing(what),
-        Some(_) => DicomError::damaged(path, format!("its {what} is stated, but not as {count} numbers")),
-    };
-    let position = groups.find(tags::PLANE_POSITION_SEQUENCE, |o| exactly(o, tags::IMAGE_POSITION_PATIENT));
-    let orientation =
-        groups.find(tags::PLANE_ORIENTATION_SEQUENCE, |o| exactly::<6>(o, tags::IMAGE_ORIENTATION_PATIENT));
-    let spacing = groups.find(tags::PIXEL_MEASURES_SEQUENCE, |o| exactly::<2>(o, tags::PIXEL_SPACING));
-    let rescale = groups.find(tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE, |o| {
-        let slope = number(o, tags::RESCALE_SLOPE);
-        let intercept = number(o, tags::RESCALE_INTERCEPT);
-        (slope.is_some() || intercept.is_some()).then(|| [slope.unwrap_or(1.0), intercept.unwrap_or(0.0)])
-    });
+/// A frame; `known` is the plane on which it lies where it does not state that itself.
+fn frame(
+    path: &Path,
+    number_in_file: u32,
+    groups: Groups<'_>,
+    known: Option<Plane>,
+) -> Result<Frame, DicomError> {
+    let plane = plane(path, &groups, known)?;
     let real_world = groups.find(tags::REAL_WORLD_VALUE_MAPPING_SEQUENCE, |o| {
         let slope =
             number(o, tags::REAL_WORLD_VALUE_SLOPE).filter(|slope| slope.is_finite() && *slope != 0.0);
         slope.map(|slope| [slope, number(o, tags::REAL_WORLD_VALUE_INTERCEPT).unwrap_or(0.0)])
     });
-    let side = |tag| number(groups.object, tag).filter(|n| *n >= 1.0).map(|n| n as usize);
-    let columns = side(tags::COLUMNS).ok_or_else(|| missing("number of columns"))?;
-    let rows = side(tags::ROWS).ok_or_else(|| missing("number of rows"))?;
-    let o = orientation.ok_or_else(|| {
-        let attribute = (tags::PLANE_ORIENTATION_SEQUENCE, tags::IMAGE_ORIENTATION_PATIENT);
-        unplaced("orientation (ImageOrientationPatient)", "six", attribute)
-    })?;
-    let [between_rows, between_columns] = spacing.ok_or_else(|| {
-        let attribute = (tags::PIXEL_MEASURES_SEQUENCE, tags::PIXEL_SPACING);
-        unplaced("pixel spacing (PixelSpacing)", "two", attribute)
-    })?;
-    let plane = Plane {
-        position: position.ok_or_else(|| {
-            let attribute = (tags::PLANE_POSITION_SEQUENCE, tags::IMAGE_POSITION_PATIENT);
-            unplaced("position (ImagePositionPatient)", "three", attribute)
-        })?,
-        along_row: [o[0], o[1], o[2]],
-        along_column: [o[3], o[4], o[5]],
-        spacing: [between_columns, between_rows],
-        size: [columns, rows],
-    };
     if let Some(problem) = plane.problem() {
         return Err(DicomError::damaged(path, problem));
     }
@@ -319,7 +304,7 @@ fn frame(path: &Path, number_in_file: u32, groups: Groups<'_>) -> Result<Frame, 
         stored_size: plane.size,
         plane,
         thickness: groups.find(tags::PIXEL_MEASURES_SEQUENCE, |o| number(o, tags::SLICE_THICKNESS)),
-        rescale,
+        rescale: rescale(&groups),
         real_world,
         pet: None,
         instance: instance(path, groups.object),
@@ -330,6 +315,50 @@ fn frame(path: &Path, number_in_file: u32, groups: Groups<'_>) -> Result<Frame, 
             .map(f64::abs),
         unread_mosaic: mosaic::is_named(groups.object),
         attributes: FrameAttributes::read(&groups),
+    })
+}
+
+/// The plane of a frame; what it does not state is taken from `known`.
+fn plane(path: &Path, groups: &Groups<'_>, known: Option<Plane>) -> Result<Plane, DicomError> {
+    let missing = |what: &str| DicomError::unsupported(path, format!("its {what} is not stated"));
+    let unplaced = |what: &str, count: &str, (sequence, tag)| match groups.text(sequence, tag) {
+        None => missing(what),
+        Some(_) => DicomError::damaged(path, format!("its {what} is stated, but not as {count} numbers")),
+    };
+    let side = |tag| number(groups.object, tag).filter(|n| *n >= 1.0).map(|n| n as usize);
+    let columns = side(tags::COLUMNS).ok_or_else(|| missing("number of columns"))?;
+    let rows = side(tags::ROWS).ok_or_else(|| missing("number of rows"))?;
+    // Pixels of another image cannot be those of a frame of another size.
+    let known = known.filter(|known| known.size == [columns, rows]);
+    let position = groups.find(tags::PLANE_POSITION_SEQUENCE, |o| exactly(o, tags::IMAGE_POSITION_PATIENT));
+    let orientation =
+        groups.find(tags::PLANE_ORIENTATION_SEQUENCE, |o| exactly::<6>(o, tags::IMAGE_ORIENTATION_PATIENT));
+    let spacing = groups.find(tags::PIXEL_MEASURES_SEQUENCE, |o| exactly::<2>(o, tags::PIXEL_SPACING));
+    let directions = orientation.map(|o| ([o[0], o[1], o[2]], [o[3], o[4], o[5]]));
+    let directions = directions.or_else(|| known.map(|known| (known.along_row, known.along_column)));
+    let (along_row, along_column) = directions.ok_or_else(|| {
+        let attribute = (tags::PLANE_ORIENTATION_SEQUENCE, tags::IMAGE_ORIENTATION_PATIENT);
+        unplaced("orientation (ImageOrientationPatient)", "six", attribute)
+    })?;
+    let steps = spacing.map(|[between_rows, between_columns]| [between_columns, between_rows]);
+    let spacing = steps.or_else(|| known.map(|known| known.spacing)).ok_or_else(|| {
+        let attribute = (tags::PIXEL_MEASURES_SEQUENCE, tags::PIXEL_SPACING);
+        unplaced("pixel spacing (PixelSpacing)", "two", attribute)
+    })?;
+    let position = position.or_else(|| known.map(|known| known.position)).ok_or_else(|| {
+        let attribute = (tags::PLANE_POSITION_SEQUENCE, tags::IMAGE_POSITION_PATIENT);
+        unplaced("position (ImagePositionPatient)", "three", attribute)
+    })?;
+    Ok(Plane { position, along_row, along_column, spacing, size: [columns, rows] })
+}
+
+/// RescaleSlope and RescaleIntercept of a frame, if one is stated; NaN where it is stated, but not
+/// as a number.
+fn rescale(groups: &Groups<'_>) -> Option<[f64; 2]> {
+    groups.find(tags::PIXEL_VALUE_TRANSFORMATION_SEQUENCE, |o| {
+        let of = |tag| number(o, tag).or_else(|| (!text(o, tag).is_empty()).then_some(f64::NAN));
+        let (slope, intercept) = (of(tags::RESCALE_SLOPE), of(tags::RESCALE_INTERCEPT));
+        (slope.is_some() || intercept.is_some()).then(|| [slope.unwrap_or(1.0), intercept.unwrap_or(0.0)])
     })
 }
 

@@ -44,6 +44,7 @@ mod pet_mapping;
 mod pet_unit;
 mod pixels;
 mod polygon;
+mod private_attributes;
 mod raster;
 mod references;
 mod rtstruct;

@@ -210,7 +210,7 @@ impl PetHeader {
 }
 
 fn unit(object: &InMemDicomObject) -> PetUnit {
-    match text(object, tags::UNITS).as_str() {
+    match text(object, tags::UNITS).to_uppercase().as_str() {
         "BQML" => PetUnit::Bqml,
         // The default kind is by weight (PS3.3, C.8.9.1).
         "GML" if ["", "BW"].contains(&text(object, tags::SUV_TYPE).as_str()) => PetUnit::SuvBw,

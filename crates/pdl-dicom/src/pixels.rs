@@ -74,6 +74,10 @@ const CODEC_BYTES_A_PIXEL: u64 = 12;
 /// And for each tile of a JPEG 2000 stream.
 const CODEC_BYTES_A_TILE: u64 = 8 << 10;
 
+/// The first group of overlays, and their bit in the pixels.
+const OVERLAYS: u16 = 0x6000;
+const OVERLAY_BIT_POSITION: u16 = 0x0102;
+
 /// DICOM PS3.5, G.5.
 const MOST_RLE_SEGMENTS: u32 = 15;
 
@@ -205,6 +209,19 @@ impl Pixels {
     /// even.
     pub(crate) fn excess(&self) -> u64 {
         self.excess
+    }
+
+    /// Bits of a pixel that the header states as stored.
+    pub(crate) fn bits_stored(&self) -> u32 {
+        self.format.bits_stored
+    }
+
+    /// Whether an overlay lies in bits of the pixels (retired, DICOM PS3.3, C.9.2).
+    pub(crate) fn has_overlay_bits(&self) -> bool {
+        (0..16).any(|n| {
+            let position = number(&self.object, Tag(OVERLAYS + 2 * n, OVERLAY_BIT_POSITION));
+            position.is_some_and(|position| position > 0.0)
+        })
     }
 
     /// The error of a file whose pixels are not those of its header.
@@ -465,6 +482,25 @@ impl Stored<'_> {
             }
         }
         Some(())
+    }
+
+    /// Whether a pixel of 16 bits has bits above the stored ones that do not repeat its sign.
+    pub(crate) fn has_bits_beyond(&self) -> bool {
+        let Format { bits_allocated: 16, high_bit, signed, numbers: Numbers::Integer, .. } = self.format
+        else {
+            return false;
+        };
+        let above = high_bit + 1;
+        if above >= 16 {
+            return false;
+        }
+        let is_odd = |pixel: &[u8]| {
+            let word = u16::from_le_bytes([pixel[0], pixel[1]]);
+            let spread = signed && word >> high_bit & 1 == 1 && word >> above == u16::MAX >> above;
+            word >> above != 0 && !spread
+        };
+        // Without a branch for every pixel.
+        self.bytes.chunks_exact(2).fold(false, |odd, pixel| odd | is_odd(pixel))
     }
 
     /// Number of pixels.

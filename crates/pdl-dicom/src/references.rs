@@ -7,6 +7,7 @@ use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 
 use crate::file::{items, numbers, text};
+use crate::geometry::Plane;
 
 /// Frames of images by the images' UIDs, counted from 1; none where the whole image is named.
 pub(crate) type NamedFrames = BTreeMap<String, BTreeSet<u32>>;
@@ -60,6 +61,7 @@ pub(crate) fn references(object: &InMemDicomObject) -> References {
             }
         }
     }
+    extend(&mut found.listed, named_frames(object, tags::SOURCE_IMAGE_SEQUENCE));
     for series in items(object, tags::REFERENCED_SERIES_SEQUENCE) {
         add(&mut found.series, series, tags::SERIES_INSTANCE_UID);
         extend(&mut found.listed, named_frames(series, tags::REFERENCED_INSTANCE_SEQUENCE));
@@ -116,8 +118,9 @@ pub(crate) fn of_frame(groups: &InMemDicomObject) -> NamedFrames {
 /// another volume at the same place.
 #[derive(Clone, Debug, Default)]
 pub struct VolumeImages {
-    /// The volume's own images, and their frames counted from 1.
-    pub(crate) own: HashMap<String, HashSet<u32>>,
+    /// The volume's own images, and their frames counted from 1, each with its plane; `None` where
+    /// it has several, as a mosaic.
+    pub(crate) own: HashMap<String, HashMap<u32, Option<Plane>>>,
     /// Images that other volumes have, or have some frames of.
     pub(crate) others: HashSet<String>,
     /// The volume's frame of reference.
@@ -138,7 +141,9 @@ impl VolumeImages {
     fn names_own(&self, named: &NamedFrames) -> bool {
         named.iter().any(|(instance, frames)| {
             self.own.get(instance).is_some_and(|own| {
-                !self.others.contains(instance) || frames.is_empty() || frames.iter().any(|n| own.contains(n))
+                !self.others.contains(instance)
+                    || frames.is_empty()
+                    || frames.iter().any(|n| own.contains_key(n))
             })
         })
     }
@@ -149,6 +154,15 @@ impl VolumeImages {
         let of_another = self.is_foreign(frame_of_reference)
             && self.other_frames_of_reference.contains(frame_of_reference);
         self.may_hold(named) && (!of_another || self.names_own(named))
+    }
+
+    /// The plane of the one frame of the volume that is named; `None` if several are, or none is.
+    pub(crate) fn plane(&self, named: &NamedFrames) -> Option<Plane> {
+        let mut planes = named.iter().flat_map(|(instance, frames)| {
+            let own = self.own.get(instance).into_iter().flatten();
+            own.filter(|(number, _)| frames.is_empty() || frames.contains(number)).map(|(_, plane)| *plane)
+        });
+        planes.next().filter(|_| planes.next().is_none()).flatten()
     }
 
     /// Whether coordinates in this frame of reference are known not to be those of the volume.

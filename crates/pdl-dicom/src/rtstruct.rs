@@ -48,6 +48,8 @@ pub struct Region {
     pub frame_of_reference: String,
     /// Closed contours.
     pub contours: Vec<Contour>,
+    /// Number of contours that were drawn on other images than the volume's.
+    pub elsewhere: usize,
     /// Number of skipped items by reason.
     pub skipped: BTreeMap<Skipped, usize>,
 }
@@ -74,8 +76,10 @@ pub enum Skipped {
     OtherType,
     /// No ContourData.
     NoPoints,
-    /// ContourData that are not finite numbers, three for each point.
+    /// ContourData that are not finite numbers.
     NotNumbers,
+    /// ContourData that are not three numbers for each point.
+    NotTriples,
     /// Coordinates that no scanner reaches.
     TooFar,
     /// Fewer points than NumberOfContourPoints declares.
@@ -98,6 +102,7 @@ impl Skipped {
             Self::OtherType => "of an unknown type",
             Self::NoPoints => "without points",
             Self::NotNumbers => "with coordinates that are not numbers",
+            Self::NotTriples => "with coordinates that are not three for each point",
             Self::TooFar => "with coordinates beyond 100 m",
             Self::CutShort => "with fewer points than declared",
             Self::NoArea => "with fewer than three points that are not on one line",
@@ -149,6 +154,7 @@ impl StructureSet {
             };
             for contour in contours {
                 if !images.holds(&of_contour(contour), &region.frame_of_reference) {
+                    region.elsewhere += 1;
                     continue;
                 }
                 memory.take(points_bytes(contour)).map_err(DicomError::no_memory(path))?;
@@ -201,8 +207,11 @@ fn read_contour(item: &InMemDicomObject) -> Result<Contour, Skipped> {
     if data.is_empty() {
         return Err(Skipped::NoPoints);
     }
-    if !data.len().is_multiple_of(3) || !data.iter().all(|v| v.is_finite()) {
+    if !data.iter().all(|v| v.is_finite()) {
         return Err(Skipped::NotNumbers);
+    }
+    if !data.len().is_multiple_of(3) {
+        return Err(Skipped::NotTriples);
     }
     if data.iter().any(|v| v.abs() > FARTHEST_MM) {
         return Err(Skipped::TooFar);
@@ -242,6 +251,10 @@ fn contour_data(item: &InMemDicomObject) -> Option<Vec<f64>> {
     }
 }
 
+fn are_drawn(contours: usize) -> String {
+    format!("{} {} drawn", counted(contours, "contour"), if contours == 1 { "is" } else { "are" })
+}
+
 /// The names of all structures, in the file's order, as it has them.
 pub(crate) fn names(object: &InMemDicomObject) -> Vec<String> {
     items(object, tags::STRUCTURE_SET_ROI_SEQUENCE).iter().map(|item| text(item, tags::ROI_NAME)).collect()
@@ -269,6 +282,7 @@ impl Region {
             masked: name.masked,
             frame_of_reference: if frame.is_empty() { frame_of_set.to_owned() } else { frame },
             contours: Vec::new(),
+            elsewhere: 0,
             skipped: BTreeMap::new(),
         }
     }
@@ -336,7 +350,10 @@ impl Region {
         let name = &self.name;
         let mut found = name_findings(name, self.masked, self.odd_characters);
         if self.contours.is_empty() && self.skipped.is_empty() {
-            let message = format!("{name}: the structure set names it and has no contours of it");
+            let message = match self.elsewhere {
+                0 => format!("{name}: the structure set names it and has no contours of it"),
+                count => format!("{name}: its {} on other images than these", are_drawn(count)),
+            };
             found.push(Finding::new(Code::NoContours, message));
         }
         for (code, open) in [(Code::OpenContours, true), (Code::DamagedContours, false)] {

@@ -502,7 +502,9 @@ impl Scan {
             let Some(series) = self.series.get(number).filter(|_| !labels.is_empty()) else { return images };
             images.frame_of_reference.clone_from(&series.frame_of_reference);
             for frame in &series.frames {
-                images.own.entry(frame.instance.clone()).or_default().insert(frame.number + 1);
+                let own = images.own.entry(frame.instance.clone()).or_default();
+                let plane = own.entry(frame.number + 1).or_insert(Some(frame.plane));
+                *plane = plane.filter(|plane| *plane == frame.plane);
             }
             for label in labels {
                 let References { drawn_on, listed, .. } = &self.labels[*label].references;

@@ -12,7 +12,7 @@ use crate::DicomError;
 use crate::file::{items, number, text};
 use crate::frame_placement::{Placed, Placement};
 use crate::geometry::{dot, minus};
-use crate::header::{Frame, frames_of};
+use crate::header::{Frame, frames_where};
 use crate::mask::Mask;
 use crate::names::{Identifiers, NameMask, Source, declares_characters, has_odd_characters, name_findings};
 use crate::pixels::Pixels;
@@ -105,9 +105,15 @@ impl Segmentation {
         let frame_of_reference = text(object, tags::FRAME_OF_REFERENCE_UID);
         let mut frames = Vec::with_capacity(groups.len());
         let nothing = InMemDicomObject::new_empty();
-        for (number, frame) in frames_of(path, object)?.into_iter().enumerate() {
-            // A single frame may be described by the shared groups alone.
-            let group = groups.get(number).unwrap_or(&nothing);
+        // A single frame may be described by the shared groups alone.
+        let group = |number: usize| groups.get(number).unwrap_or(&nothing);
+        // A frame need not state where it lies if it names the image that it was drawn on.
+        let wanted = |number: usize| {
+            let named = of_frame(group(number));
+            images.holds(&named, &frame_of_reference).then(|| images.plane(&named))
+        };
+        for frame in frames_where(path, object, wanted)? {
+            let group = group(frame.number as usize);
             let number = segment_of(group).or_else(|| shared.and_then(segment_of));
             let number = match kind {
                 Kind::LabelMap { .. } => None,
@@ -116,9 +122,7 @@ impl Segmentation {
             if number.is_some_and(|number| !segments.iter().any(|segment| segment.number == number)) {
                 return Err(DicomError::damaged(path, "a frame belongs to a segment that it does not name"));
             }
-            if images.holds(&of_frame(group), &frame_of_reference) {
-                frames.push((number, frame));
-            }
+            frames.push((number, frame));
         }
         let is_foreign = images.is_foreign(&frame_of_reference);
         Ok(Self { segments, is_foreign, pixels, kind, frames })

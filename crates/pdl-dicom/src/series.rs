@@ -92,11 +92,11 @@ pub fn read_series_within(
         .with_header(thickness, &series.frame_of_reference);
     let layout = stack.layout(thickness)?;
     let (scalings, scaled) = scalings(series, options)?;
-    let Read { voxels, voxel_type, inverted, excess } = read_frames(series, &scalings, memory)?;
+    let Read { voxels, voxel_type, inverted, odd } = read_frames(series, &scalings, memory)?;
     let mut findings = series.findings.clone();
     findings.extend(layout.findings);
     findings.extend(scaled);
-    findings.extend(excess);
+    findings.extend(odd);
     if inverted {
         let message = "its pixels are dark where they are large (MONOCHROME1); stored values are kept";
         findings.push(Finding::new(Code::Inverted, message));
@@ -117,7 +117,8 @@ struct Read {
     voxels: Vec<f32>,
     voxel_type: String,
     inverted: bool,
-    excess: Option<Finding>,
+    /// Findings about pixels that are not as the headers state.
+    odd: Vec<Finding>,
 }
 
 /// Slope and intercept from stored values to intensities.
@@ -152,6 +153,7 @@ fn scalings(series: &Series, options: ReadOptions) -> Result<(Vec<Scaling>, Opti
         series.frames.iter().map(|frame| of(frame).unwrap_or(AS_STORED)).collect()
     };
     let mut rescale = of_frames(|frame| frame.rescale);
+    check_rescale(series, &rescale, options)?;
     if series.modality != "MR" {
         let is_zero = |[slope, _]: &Scaling| *slope == 0.0;
         // Slices of a PET that are empty may have it.
@@ -182,7 +184,7 @@ fn scalings(series: &Series, options: ReadOptions) -> Result<(Vec<Scaling>, Opti
     for (scalings, what) in
         [(rescale, "RescaleSlope"), (of_frames(|frame| frame.real_world), "RealWorldValueSlope")]
     {
-        if scalings.windows(2).any(|pair| pair[0] != pair[1]) {
+        if differ(&scalings) {
             let slopes = scalings.iter().map(|[slope, _]| *slope);
             let (least, most) =
                 (slopes.clone().fold(f64::INFINITY, f64::min), slopes.fold(f64::NEG_INFINITY, f64::max));
@@ -194,6 +196,33 @@ fn scalings(series: &Series, options: ReadOptions) -> Result<(Vec<Scaling>, Opti
         }
     }
     Ok((vec![AS_STORED; series.frames.len()], None))
+}
+
+/// Refuses slopes and intercepts that are not numbers, or that some of the slices lack, where they
+/// count; `scalings` has those of all frames.
+fn check_rescale(series: &Series, scalings: &[Scaling], options: ReadOptions) -> Result<(), DicomError> {
+    if series.modality == "MR" && !options.mr_rescale && !differ(scalings) {
+        return Ok(()); // ignored
+    }
+    let refused = |problem| Err(DicomError::unsupported(Path::new(""), problem));
+    if scalings.iter().flatten().any(|number| !number.is_finite()) {
+        return refused("its RescaleSlope or RescaleIntercept is stated, but not as a number".to_owned());
+    }
+    let (lacking, all) =
+        (series.frames.iter().filter(|frame| frame.rescale.is_none()).count(), scalings.len());
+    if lacking > 0 && scalings.iter().any(|scaling| *scaling != AS_STORED) {
+        return refused(format!(
+            "RescaleSlope and RescaleIntercept are missing from {lacking} of its {}, and the others have them: the values \
+             are of no common scale",
+            counted(all, "slice")
+        ));
+    }
+    Ok(())
+}
+
+/// Whether frames have different scalings; those that are no numbers are equal.
+fn differ(scalings: &[Scaling]) -> bool {
+    scalings.windows(2).any(|pair| pair[0].map(f64::to_bits) != pair[1].map(f64::to_bits))
 }
 
 /// The voxels of all frames in their order; each file is opened once.
@@ -225,17 +254,17 @@ fn read_frames(series: &Series, scalings: &[Scaling], memory: &MemoryShare<'_>) 
             let problem = "its pixels are numbers of colours (PALETTE COLOR), not intensities";
             return Err(DicomError::unsupported(&series.files[file], problem));
         }
-        fill(&pixels, parts)?;
-        Ok((voxel_type(pixels.object()), is_inverted(pixels.object()), pixels.excess()))
+        let cut = fill(&pixels, parts)?.then(|| pixels.bits_stored());
+        Ok((voxel_type(pixels.object()), is_inverted(pixels.object()), pixels.excess(), cut))
     };
     // One by one where that may be what fits.
-    let kinds: Vec<(String, bool, u64)> = match memory.is_alone() {
+    let kinds: Vec<(String, bool, u64, Option<u32>)> = match memory.is_alone() {
         true => by_file.into_iter().map(one).collect::<Result<_, DicomError>>()?,
         false => by_file.into_par_iter().map(one).collect::<Result<_, DicomError>>()?,
     };
     let voxel_type = kinds.first().map(|kind| kind.0.clone()).unwrap_or_default();
-    let excess = excess(kinds.iter().map(|kind| kind.2));
-    Ok(Read { voxels, voxel_type, inverted: kinds.iter().any(|kind| kind.1), excess })
+    let odd = excess(kinds.iter().map(|kind| kind.2)).into_iter().chain(cut(kinds.iter().map(|kind| kind.3)));
+    Ok(Read { voxels, voxel_type, inverted: kinds.iter().any(|kind| kind.1), odd: odd.collect() })
 }
 
 /// Finding about bytes beyond the pixels.
@@ -254,6 +283,19 @@ fn excess(of_files: impl Iterator<Item = u64>) -> Option<Finding> {
     (files > 0).then(|| Finding::new(Code::OddHeader, message()))
 }
 
+/// Finding about bits above those that the headers state as stored, by the number stated in each
+/// file that has some.
+fn cut(of_files: impl Iterator<Item = Option<u32>>) -> Option<Finding> {
+    let stated: Vec<u32> = of_files.flatten().collect();
+    let bits = stated.first()?;
+    let message = format!(
+        "{} with pixels that have bits above the {bits} that the header states as stored (BitsStored): they were ignored, \
+         and the values are wrong if that number is",
+        counted(stated.len(), "file")
+    );
+    Some(Finding::new(Code::OddHeader, message))
+}
+
 /// A frame and where its voxels go.
 struct FramePart<'a> {
     frame: &'a Frame,
@@ -265,13 +307,19 @@ fn no_memory(series: &Series, source: MemoryError) -> DicomError {
     DicomError::no_memory(series.files.first().map_or(Path::new(""), |file| file.as_path()))(source)
 }
 
-fn fill(pixels: &Pixels, mut parts: Vec<FramePart<'_>>) -> Result<(), DicomError> {
+/// Fills the voxels of frames; gives whether bits of some that are no overlay were ignored.
+fn fill(pixels: &Pixels, mut parts: Vec<FramePart<'_>>) -> Result<bool, DicomError> {
+    let mut cut = false;
     parts.sort_by_key(|part| part.frame.number);
     let mut decoded: Option<(u32, Stored<'_>)> = None;
     for FramePart { frame, scaling, voxels } in parts {
         let stored = match decoded.take().filter(|(number, _)| *number == frame.number) {
             Some((_, stored)) => stored, // the next tile of the same mosaic
-            None => pixels.frame(frame.number)?,
+            None => {
+                let stored = pixels.frame(frame.number)?;
+                cut |= stored.has_bits_beyond();
+                stored
+            }
         };
         let [columns, rows] = frame.plane.size;
         for row in 0..rows {
@@ -282,5 +330,5 @@ fn fill(pixels: &Pixels, mut parts: Vec<FramePart<'_>>) -> Result<(), DicomError
         }
         decoded = Some((frame.number, stored));
     }
-    Ok(())
+    Ok(cut && !pixels.has_overlay_bits())
 }

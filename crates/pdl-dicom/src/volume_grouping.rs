@@ -83,8 +83,9 @@ pub(crate) fn split(mut frames: Vec<Frame>, pixels: &dyn FramePixels) -> Result<
         if parts > 1 {
             let (by, slices) = (by.join(" and "), stack.frames.len());
             let message = format!(
-                "its series has {parts} volumes, distinguished by {by}; this is number {}, of {slices} slices",
-                number + 1
+                "its series has {parts} volumes, distinguished by {by}; this is number {}, of {}",
+                number + 1,
+                counted(slices, "slice")
             );
             stack.findings.push(Finding::new(Code::SplitSeries, message));
         }
@@ -313,7 +314,9 @@ impl Resolver<'_> {
         if let Some(kept) = self.drop_doubles(positions, false)? {
             return self.resolve(&kept, by);
         }
-        if let Some((parts, name)) = self.main_stack(members, positions) {
+        if let Some((parts, name)) =
+            self.main_stack(members, positions).or_else(|| self.beside_tracking(members, positions))
+        {
             return self.split(parts, name, &by);
         }
         let doubt = Some(self.doubt(positions));
@@ -397,6 +400,21 @@ impl Resolver<'_> {
         })
     }
 
+    /// The even stack of a scan in whose series the images are, too, by which its contrast agent
+    /// was awaited: several at one position, told apart by what counts acquisitions.
+    fn beside_tracking(&self, members: &[usize], positions: &Positions) -> Option<(Parts, &'static str)> {
+        let attributes = [Attribute::AcquisitionNumber, Attribute::SeriesDescription, Attribute::ImageType];
+        attributes.into_iter().find_map(|attribute| {
+            let parts = by_attribute(self.group, members, attribute)?;
+            let is_tracking =
+                |part: &Vec<usize>| part.len() >= FEWEST_SLICES && self.group.positions(part).count() == 1;
+            let (tracking, scans): (Parts, Parts) = parts.iter().cloned().partition(is_tracking);
+            let [scan] = &scans[..] else { return None };
+            let reaches = scan.len() as f64 >= MAIN_SHARE * positions.count() as f64;
+            (!tracking.is_empty() && reaches && self.is_even(scan)).then_some((parts, attribute.name()))
+        })
+    }
+
     /// Whether frames are an even stack that is long enough to show it, without repeated positions.
     fn is_even(&self, members: &[usize]) -> bool {
         let positions = self.group.positions(members);
@@ -472,8 +490,7 @@ impl Resolver<'_> {
     fn doubt(&self, positions: &Positions) -> String {
         let (slices, most) =
             (positions.count(), positions.members.iter().map(Vec::len).max().unwrap_or_default());
-        let others =
-            "neither temporal position, acquisition, trigger time nor instance number distinguishes them";
+        let others = "no attribute (temporal position, acquisition, trigger time, instance number) divides them into even stacks";
         if slices == 1 {
             return format!(
                 "its {most} images all lie at one position, and no phase or contrast distinguishes them: they are either {most} \

@@ -96,6 +96,47 @@ fn slopes_of_mr_are_applied_where_they_differ_from_slice_to_slice() {
 }
 
 #[test]
+fn slopes_that_some_slices_lack_or_that_are_no_numbers_are_refused_where_they_count() {
+    let refused = |volume: Result<SeriesImage, DicomError>| volume.unwrap_err().reason();
+    let sloped = |number: u16, object: &mut InMemDicomObject, modality: &str, slope: &str| {
+        put_texts(object, &[(tags::MODALITY, modality)]);
+        if number != 1 {
+            put_texts(object, &[(tags::RESCALE_SLOPE, slope)]);
+        }
+    };
+    for modality in ["CT", "MR"] {
+        let lacking = refused(volume(|number, object| sloped(number, object, modality, "2")));
+        assert!(lacking.contains("missing from 1 of its 3 slices"), "{lacking}");
+        // A slope of 1 is that of a slice without one.
+        assert!(volume(|number, object| sloped(number, object, modality, "1")).is_ok());
+    }
+    let comma = |modality: &'static str| {
+        volume(move |_, object| {
+            put_texts(object, &[(tags::MODALITY, modality), (tags::RESCALE_SLOPE, "2,0")]);
+        })
+    };
+    assert!(refused(comma("CT")).contains("not as a number"));
+    // The slope of MR that is the same everywhere is not applied.
+    assert_eq!(first(&comma("MR").unwrap()), [10.0; 3]);
+}
+
+#[test]
+fn bits_above_those_stored_are_told_unless_they_spread_the_sign() {
+    let told = |is_signed: bool, values: [u16; 2]| {
+        let image = volume(|_, object| {
+            put_all(object, grey_pixels([3, 2], [16, 12], is_signed));
+            put_pixels(object, PrimitiveValue::U16(values.into_iter().cycle().take(6).collect()));
+        });
+        codes(&image.unwrap()).contains(&"odd-header")
+    };
+    assert!(told(false, [10, 0x1010]));
+    assert!(!told(false, [10, 0x0fff]));
+    assert!(!told(true, [10, 0xfff0]));
+    assert!(!told(true, [10, 0x0ff0]));
+    assert!(told(true, [10, 0xf010]));
+}
+
+#[test]
 fn real_world_values_are_applied_where_they_differ_from_slice_to_slice() {
     let mapped = |number: u16, object: &mut InMemDicomObject| {
         let mut item = InMemDicomObject::new_empty();

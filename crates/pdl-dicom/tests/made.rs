@@ -10,6 +10,7 @@ use dicom_core::{DataElement, PrimitiveValue, VR, dicom_value};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 use pdl_dicom::{Mask, ReadOptions, Scan, Segmentation, SeriesImage, paint, read_series};
+use pdl_findings::Code;
 use tempfile::TempDir;
 
 use objects::{grey_pixels, item, put_all, scanned, sequence, text, word, write, write_as};
@@ -53,8 +54,10 @@ fn image(scan: &Scan, number: usize) -> SeriesImage {
     read_series(&scan.series[number], ReadOptions::default()).unwrap()
 }
 
+/// All findings but that about the bits beyond the stored ones, which every slice has.
 fn findings(image: &SeriesImage) -> Vec<String> {
-    image.findings.iter().map(|finding| format!("{}: {}", finding.code, finding.message)).collect()
+    let others = image.findings.iter().filter(|finding| finding.code != Code::OddHeader);
+    others.map(|finding| format!("{}: {}", finding.code, finding.message)).collect()
 }
 
 #[test]

@@ -13,7 +13,7 @@ use pdl_store::memory::{MemoryError, MemoryShare};
 use pdl_store::regular_file;
 
 use crate::endings::split_frame;
-use crate::gzip::Members;
+use crate::gzip::{FOLLOWED, Members};
 use crate::{Part, ReadError, Unread};
 
 /// The file that a volume is named by, and those that it is read from.
@@ -120,9 +120,10 @@ impl<'a> Files<'a> {
         Ok(None)
     }
 
-    /// A file that a header names, beside the header (`name` or `./name`): no other path is
-    /// allowed.
+    /// A file that a header names, beside the header (`name`, `./name` or, of Windows, `.\name`):
+    /// no other path is allowed.
     pub(crate) fn beside(&self, name: &str) -> Result<PathBuf, ReadError> {
+        let name = name.strip_prefix(".\\").unwrap_or(name);
         let here = |part: &Component<'_>| *part == Component::CurDir;
         let parts: Vec<Component<'_>> = Path::new(name).components().filter(|part| !here(part)).collect();
         match parts[..] {
@@ -142,7 +143,10 @@ impl<'a> Files<'a> {
     }
 
     pub(crate) fn damaged(&self, error: &io::Error) -> ReadError {
-        ReadError::Damaged { path: self.path.to_owned(), problem: error.to_string() }
+        match error.to_string() {
+            problem if problem == FOLLOWED => self.invalid(problem),
+            problem => ReadError::Damaged { path: self.path.to_owned(), problem },
+        }
     }
 
     pub(crate) fn invalid(&self, problem: impl std::fmt::Display) -> ReadError {

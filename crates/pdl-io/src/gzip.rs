@@ -8,6 +8,10 @@ use flate2::bufread::GzDecoder;
 /// Of every member.
 const FIRST_BYTE: u8 = 0x1f;
 
+/// Why a stream is refused whose members are whole.
+pub(crate) const FOLLOWED: &str =
+    "other bytes follow its compressed data, which are whole: compress it again";
+
 /// Inflates all members of a stream.
 pub(crate) struct Members<R> {
     /// `None` after the last member.
@@ -43,8 +47,7 @@ impl<R: BufRead> Members<R> {
                     return Ok(());
                 }
                 Some(_) => {
-                    let problem = "other bytes follow the compressed data";
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, FOLLOWED));
                 }
             }
         }

@@ -9,8 +9,8 @@ use crate::file::{Files, Source};
 /// Maximum size of a header in bytes: bounds the search for its last line in binary data.
 const LONGEST_HEADER: u64 = 1 << 20;
 
-/// The next line, without its end, into `line`; false when no further line ends. `read` counts the
-/// bytes of the header.
+/// The next line, without its end, into `line`; false at the end of the file or of the longest
+/// header. The last line of a file need not end. `read` counts the bytes of the header.
 pub(crate) fn next_line(
     files: &Files<'_>,
     source: &mut Source,
@@ -20,8 +20,8 @@ pub(crate) fn next_line(
     line.clear();
     let count = source.by_ref().take(LONGEST_HEADER - *read).read_until(b'\n', line);
     *read += count.map_err(|error| files.damaged(&error))? as u64;
-    if line.pop() != Some(b'\n') {
-        return Ok(false);
+    if line.pop_if(|byte| *byte == b'\n').is_none() {
+        return Ok(!line.is_empty() && *read < LONGEST_HEADER);
     }
     line.pop_if(|byte| *byte == b'\r');
     Ok(true)

@@ -1,4 +1,5 @@
-//! MetaImage (itk.org/Wiki/ITK/MetaIO): `.mha`, or a header `.mhd` beside its voxels. Raw and zlib.
+//! MetaImage (itk.org/Wiki/ITK/MetaIO): `.mha`, or a header `.mhd` beside its voxels. Raw, zlib
+//! and gzip, as MetaIO reads them.
 
 use pdl_findings::{Code, Finding};
 use std::collections::HashMap;
@@ -10,7 +11,8 @@ use pdl_volume::Affine;
 use crate::ReadError;
 use crate::content::Content;
 use crate::file::{Files, Source};
-use crate::geometry_findings::NO_ORIGIN;
+use crate::geometry_findings::{NO_ORIGIN, other_unit};
+use crate::gzip::Members;
 use crate::header_text::{self, number, numbers};
 use crate::voxels::{Component, Sink, Stored, VoxelType, one_volume, with_components};
 
@@ -80,7 +82,9 @@ pub(crate) fn read(
     };
     io::copy(&mut data.by_ref().take(skip), &mut io::sink()).map_err(|error| files.damaged(&error))?;
     let held = data.left();
-    if compressed {
+    if compressed && data.is_gzip() {
+        stored.read(files, &mut Members::new(&mut data), held, true, sink)?;
+    } else if compressed {
         stored.read(files, &mut ZlibDecoder::new(&mut data), held, true, sink)?;
     } else {
         stored.read(files, &mut data, held, false, sink)?;
@@ -195,7 +199,7 @@ impl Header<'_> {
             return Err(self.files.unsupported("its header has no voxel size"));
         };
         let problem = "its header has no directions; left, posterior, superior was assumed, as in ITK";
-        let findings =
+        let mut findings =
             if matrix.is_none() { vec![Finding::new(Code::OddHeader, problem)] } else { Vec::new() };
         // A group of numbers for each axis: the direction in which it runs.
         let direction = |axis: usize, r: usize| match &matrix {
@@ -204,13 +208,24 @@ impl Header<'_> {
         };
         let lps = [-1.0, -1.0, 1.0];
         let side = |axis: usize| sides.get(axis).copied().unwrap_or(f64::NAN);
-        let step = |axis: usize| std::array::from_fn(|r| direction(axis, r) * side(axis) * lps[r] + 0.0);
+        let step = |axis: usize| -> [f64; 3] {
+            std::array::from_fn(|r| direction(axis, r) * side(axis) * lps[r] + 0.0)
+        };
         let origin = origin.unwrap_or_default();
         if !origin.iter().all(|v| v.is_finite()) {
             return Err(self.files.invalid(NO_ORIGIN));
         }
         let place = |r: usize| origin.get(r).copied().unwrap_or(0.0) * lps[r] + 0.0;
-        let affine = Affine::from_columns(std::array::from_fn(step), std::array::from_fn(place));
+        // ITK shows the unit, and computes as if it were mm.
+        let (unit, factor) = match self.get(&["DistanceUnits"]).unwrap_or_default() {
+            "um" => ("um", 0.001),
+            "cm" => ("cm", 10.0),
+            _ => ("mm", 1.0),
+        };
+        findings.extend((factor != 1.0).then(|| other_unit(unit)));
+        let in_mm = |lengths: [f64; 3]| lengths.map(|v| v * factor);
+        let steps = std::array::from_fn(|axis| in_mm(step(axis)));
+        let affine = Affine::from_columns(steps, in_mm(std::array::from_fn(place)));
         if !affine.is_usable() {
             return Err(self.files.invalid("its header has no usable voxel size"));
         }

@@ -163,8 +163,14 @@ impl Text {
                 continue;
             }
             let line = std::str::from_utf8(&line).map_err(|_| files.invalid("its header is not text"))?;
+            // The definition has a blank after the colon, which pynrrd and others do not ask for.
             let (key, value) =
-                line.split_once(": ").ok_or_else(|| files.invalid("a line of its header is not a field"))?;
+                line.split_once(':').ok_or_else(|| files.invalid("a line of its header is not a field"))?;
+            // Written as if they were fields, by writers that take `:` and `:=` for one.
+            if key.starts_with("Segment") {
+                text.pairs.insert(key.trim().to_owned(), value.trim().to_owned());
+                continue;
+            }
             let (key, value) = (key.trim().to_lowercase(), value.trim());
             let value =
                 if key.starts_with("space ") { without_inner_blanks(value) } else { value.to_owned() };

@@ -85,9 +85,13 @@ fn what_is_odd_about_a_header_is_said_or_refused() {
     // A half turn about z by the quaternion (0, 0, 1).
     let image = changed("one.nii", &[(280, &nothing), qform_on, (256, &[0; 8]), (264, &1_f32.to_le_bytes())]);
     assert_eq!(image.as_ref().unwrap().volume.grid.affine.step_mm(0)[1], 0.0);
-    assert_eq!(odd(image), "its sform cannot be used");
+    assert_eq!(odd(image), "its sform cannot be used: it is singular or not finite");
     let long = [1.0_f32.to_le_bytes(), 0.5_f32.to_le_bytes(), 0_f32.to_le_bytes()].concat();
-    assert_eq!(odd(changed("one.nii", &[qform_on, (256, &long)])), "its qform cannot be used");
+    let told = odd(changed("one.nii", &[qform_on, (256, &long)]));
+    assert_eq!(
+        told,
+        "its qform cannot be used: its quaternion has the squared length 1.250, at most 1 is possible"
+    );
     assert!(changed("one.nii", &[qform_on, sform_off, (256, &long)]).unwrap_err().contains("neither"));
 
     let image = changed("one.nii", &[(72, &[8, 0])]);

@@ -87,8 +87,8 @@ fn contours_that_enclose_nothing_are_left_out_by_name_and_the_others_stay() {
         [
             "open-contours: node: 5 contours left out: 1 POINT, 1 OPEN_PLANAR, 1 OPEN_NONPLANAR, 2 of an \
              unknown type",
-            "damaged-contours: node: 8 contours left out: 1 without points, 2 with coordinates that are not \
-             numbers, 1 with coordinates beyond 100 m, 1 with fewer points than declared, 3 with fewer than three points that are not on one line",
+            "damaged-contours: node: 8 contours left out: 1 without points, 1 with coordinates that are not \
+             numbers, 1 with coordinates that are not three for each point, 1 with coordinates beyond 100 m, 1 with fewer points than declared, 3 with fewer than three points that are not on one line",
         ]
     );
     assert_eq!(drawn(&set.regions[1]), (vec![(1, 9)], vec![]));

@@ -13,8 +13,14 @@ use crate::geometry_findings::other_unit;
 /// and qform.
 const TOLERANCE: f64 = 0.1;
 
-/// A quaternion may be longer than 1 by this, which is rounding, as nibabel has it.
+/// The square of a quaternion may be longer than 1 by this, which is rounding, as nibabel has it.
 const LONGER: f64 = 3.0 * f32::EPSILON as f64;
+/// Longer by this it still says the rotation, and is told.
+const MUCH_LONGER: f64 = 0.02;
+
+/// What is wrong with a transform.
+const DEGENERATE: &str = "it is singular or not finite";
+const NOT_GIVEN: &str = "none is given";
 
 /// NIfTI's method 3 (sform) before method 2 (qform) before method 1 (voxel sizes only); not always
 /// a usable one.
@@ -27,16 +33,18 @@ pub(super) fn affine(
     shape: [usize; 3],
 ) -> Result<(Affine, Vec<Finding>), ReadError> {
     let mut findings = Vec::new();
-    let mut usable = |given: bool, affine: Affine, name: &str| {
+    let mut usable = |given: bool, affine: Affine, name: &str, defect: &str| {
         let affine = given.then_some(affine).filter(Affine::is_usable);
         if given && affine.is_none() {
-            findings.push(Finding::new(Code::OddHeader, format!("its {name} cannot be used")));
+            findings.push(Finding::new(Code::OddHeader, format!("its {name} cannot be used: {defect}")));
         }
         affine
     };
-    let sform = usable(header.sform_code > 0, Affine::from_upper_rows(header.srow), "sform");
+    let sform = usable(header.sform_code > 0, Affine::from_upper_rows(header.srow), "sform", DEGENERATE);
     let given = header.qform_code > 0;
-    let qform = usable(given, qform(header).unwrap_or(Affine::from_upper_rows([[f64::NAN; 4]; 3])), "qform");
+    let length = squared_length(header);
+    let rotated = qform(header).unwrap_or(Affine::from_upper_rows([[f64::NAN; 4]; 3]));
+    let qform = usable(given, rotated, "qform", &qform_defect(header));
     if let (Some(s), Some(q)) = (&sform, &qform) {
         let distance_mm = s.corner_distance_mm(q, shape);
         let side = s.spacing_mm().into_iter().fold(f64::INFINITY, f64::min);
@@ -47,10 +55,19 @@ pub(super) fn affine(
             ));
         }
     }
+    if qform.is_some() && length > 1.0 + LONGER {
+        let message = format!(
+            "the quaternion of its qform has the squared length {length:.7}, at most 1 is possible; it was scaled to 1, as \
+             in ITK"
+        );
+        findings.push(Finding::new(Code::OddHeader, message));
+    }
     let affine = match sform.or(qform) {
         Some(affine) => affine,
         None if header.sform_code > 0 || given => {
-            return Err(files.invalid("neither its sform nor its qform can be used"));
+            return Err(
+                files.invalid(format!("neither its sform nor its qform can be used ({})", unusable(header)))
+            );
         }
         None => {
             findings.push(no_transform());
@@ -70,14 +87,36 @@ pub(super) fn affine(
     Ok((Affine::from_columns(steps, in_mm(affine.origin_mm())), findings))
 }
 
+/// Why a header has no usable transform, although it has one.
+fn unusable(header: &Header) -> String {
+    let sform = if header.sform_code > 0 { DEGENERATE } else { NOT_GIVEN };
+    let qform = if header.qform_code > 0 { qform_defect(header) } else { NOT_GIVEN.to_owned() };
+    format!("sform: {sform}; qform: {qform}")
+}
+
+/// Why a qform cannot be used.
+fn qform_defect(header: &Header) -> String {
+    match squared_length(header) {
+        length if length > 1.0 + MUCH_LONGER => {
+            format!("its quaternion has the squared length {length:.3}, at most 1 is possible")
+        }
+        _ => DEGENERATE.to_owned(),
+    }
+}
+
+/// The square of the length of the three stored parts of the quaternion.
+fn squared_length(header: &Header) -> f64 {
+    header.quaternion.iter().map(|v| v * v).sum()
+}
+
 /// The rotation of a unit quaternion whose last three parts are stored (nifti1.h, "method 2");
-/// `None` if these alone are longer than 1.
+/// `None` if these alone are much longer than 1.
 fn qform(header: &Header) -> Option<Affine> {
     let [b, c, d] = header.quaternion;
-    let rest = 1.0 - (b * b + c * c + d * d);
+    let rest = 1.0 - squared_length(header);
     let (a, [b, c, d]) = if rest > 1e-7 {
         (rest.sqrt(), [b, c, d])
-    } else if rest >= -LONGER {
+    } else if rest >= -MUCH_LONGER {
         let length = (b * b + c * c + d * d).sqrt(); // a half turn
         (0.0, [b, c, d].map(|v| v / length))
     } else {
