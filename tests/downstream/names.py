@@ -70,6 +70,14 @@ def slices_as_pictures(user):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(voxels).save(path)
     user.refused(user.pdl, "curate", user.cohort, "--out", user.folder / "o", saying=["images/ has single slices"])
+    chests = user.folder / "chests"
+    for n in range(1, 7):
+        image, labels = middle(*load("ct", n)[:2])
+        files = {"CXR_png": np.clip((image.T + 1000) / 6, 0, 255).astype(np.uint8)}
+        files |= {f"ManualMask/{name}Mask": (255 * (labels.T == k)).astype(np.uint8) for k, name in ((1, "left"), (2, "right"))}
+        for folder, voxels in files.items():
+            (chests / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(voxels).save(chests / folder / f"MCUCXR_{n:04d}_{n % 2}.png")
     cases = user.init_and_curate()
     expect("cases", 24, len(cases.usable))
     in_one_split(cases, lambda case: case.split("_")[0])
@@ -77,6 +85,9 @@ def slices_as_pictures(user):
     others = user.init_and_curate()
     expect("cases", 24, len(others.usable))
     in_one_split(others, lambda case: case[:12])
+    user.cohort, user.out = chests, user.folder / "out3"
+    lungs = user.init_and_curate()
+    expect("lungs", (6, ["left", "right"]), (len(lungs.usable), sorted(lungs.names.values())))
     return cases.summary()
 
 
@@ -253,6 +264,11 @@ def lists_that_say_otherwise(user):
     told = next((finding["message"] for finding in cases.findings if finding["code"] == "files-unused"), "")
     if "1 case of the list are not there, such as liver_99, and 2 that are there" not in told:
         raise Wrong(f"it does not say how the list differs: {told}")
+    doubly = {name: int(value) for value, name in names.items()} | {"left": 1}
+    save_json(user.cohort / "dataset.json", {"channel_names": {"0": "CT"}, "labels": doubly})
+    twice = user.curate(out=user.folder / "out3")
+    if not any("1 has the names" in finding["message"] for finding in twice.findings):
+        raise Wrong("it does not say that a label has two names")
     items = [{"image": f"i/c_{n}.nii.gz", "label": f"l/c_{n}.nii.gz"} for n in range(1, 10)]
     save_json(lists / "list.json", {"train": items[:6], "val": items[6:8], "test": items[8:]})
     user.refused(user.pdl, "init", lists, "--out", user.folder / "o", saying=["A MONAI datalist in it is a cohort by itself"])

@@ -126,10 +126,10 @@ pub fn pair(root: &Path) -> Result<Paired, StoreError> {
             others.insert(folder);
         }
     }
-    for (folder, files) in slices {
-        match pictures::is_one_volume(root, &files)? {
-            true => volumes.extend([folder]),
-            false => volumes.extend(files),
+    for (folder, is_one) in pictures::one_volume_each(root, &slices)? {
+        match is_one {
+            true => volumes.extend([folder.clone()]),
+            false => volumes.extend(slices[folder].iter().cloned()),
         }
     }
     for folder in others {
@@ -252,7 +252,7 @@ impl Paired {
             .iter()
             .map(|path| stem_words(path).iter().map(|word| without_number(word)).collect())
             .collect();
-        let has_label = self.alone.iter().any(is_label);
+        let has_label = self.alone.iter().any(|path| is_label(path));
         if self.pairs.is_empty() && kinds.len() == 1 && !has_label && !self.are_twins() {
             let image = |image: PathBuf| FilePair { label: None, ..FilePair::new(&image, Path::new("")) };
             self.pairs = std::mem::take(&mut self.alone).into_iter().map(image).collect();
@@ -282,7 +282,7 @@ impl Paired {
 }
 
 /// Whether a file is a label map by its name.
-fn is_label(path: &PathBuf) -> bool {
+fn is_label(path: &Path) -> bool {
     words(path).iter().any(|word| is_label_word(word))
 }
 

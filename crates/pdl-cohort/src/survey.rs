@@ -143,11 +143,13 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
                 return Err(if is_unknown { unpaired } else { error });
             }
             survey.layout = PAIRED;
-            let mut layout = Layout { cases: of_pairs(cohort, &paired), ..Layout::default() };
+            let channel_names = (0..).zip(paired.channels()).collect();
+            let mut layout = Layout { cases: of_pairs(cohort, &paired), channel_names, ..Layout::default() };
+            layout.split_colours(&limit.alone())?;
             let stack_spacing = layout.assume_pixel_size(&IndexParameters::default())?;
             layout.state_stacks(&IndexParameters { stack_spacing, ..IndexParameters::default() })?;
             survey.notes = layout.findings.into_iter().map(|finding| finding.message).collect();
-            survey.channels = (0..).zip(paired.channels()).collect();
+            survey.channels = channels(&layout.cases, &layout.channel_names);
             survey.proposed = Some(paired);
             layout.cases
         }

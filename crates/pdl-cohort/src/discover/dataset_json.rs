@@ -137,6 +137,7 @@ pub(super) fn read_dataset_json(
     }
     let labels = dataset.labels.unwrap_or_default();
     layout.regions = DatasetRegions { labels: labels.clone(), order: dataset.regions_class_order };
+    let (mut names, mut doubly) = (BTreeMap::new(), Vec::new());
     for (key, value) in labels.0 {
         // Decathlon writes {"1": "liver"}, nnU-Net {"liver": 1}, some {"liver": "1"}; regions
         // (lists) have no single value.
@@ -148,9 +149,16 @@ pub(super) fn read_dataset_json(
             }
             _ => None,
         };
-        let label = label.filter(|(number, _)| *number > 0);
-        layout.label_names.extend(label.map(|(number, name)| (number, shown(&name))));
+        if let Some((number, name)) = label.filter(|(number, _)| *number > 0) {
+            let name = shown(&name);
+            if let Some(earlier) = names.insert(number, name.clone()) {
+                doubly.push(format!("{number} has the names {earlier} and {name}"));
+            }
+        }
     }
+    layout.label_names.extend(names);
+    let message = format!("{FILE} names labels twice: {}; the last name is used", doubly.join(", "));
+    layout.findings.extend((!doubly.is_empty()).then(|| Finding::new(Code::LabelsUnknown, message)));
     if layout.kind == DECATHLON {
         layout.findings.extend(dataset.training.and_then(|list| unlike_the_list(&list, &layout.cases)));
     }

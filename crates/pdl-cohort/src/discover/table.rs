@@ -120,7 +120,11 @@ pub(super) fn from_csv(
         }
         carried.push(places.iter().map(|(column, place)| ((*column).clone(), value(*place))).collect());
     }
-    further.into_iter().any(|values| take_splits(&mut rows, values));
+    for values in further {
+        if take_splits(&mut rows, values) {
+            break;
+        }
+    }
     let order: Vec<String> = named.iter().map(|(_, column)| (*column).to_owned()).collect();
     from_rows(path, rows, carried, &order).map(tell_folds)
 }

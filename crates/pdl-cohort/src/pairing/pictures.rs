@@ -1,6 +1,6 @@
 //! Whether the pictures of a folder are the slices of one volume, or 2-D images.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use pdl_io::{stack, stem};
@@ -9,6 +9,37 @@ use pdl_store::StoreError;
 use super::path_words::words;
 use crate::attributes::Split;
 use crate::volume_names::{is_image_word, is_label_word};
+
+/// Of folders of pictures below `root`, whether each holds the slices of one volume. Pictures of
+/// the same names as 2-D images in another folder are 2-D, too, such as images beside `leftMask/`.
+///
+/// # Errors
+/// [`StoreError::Io`] when the machine keeps a file from being read.
+pub(super) fn one_volume_each<'a>(
+    root: &Path,
+    folders: &'a BTreeMap<PathBuf, Vec<PathBuf>>,
+) -> Result<BTreeMap<&'a PathBuf, bool>, StoreError> {
+    let mut found = BTreeMap::new();
+    for (folder, files) in folders {
+        found.insert(folder, is_one_volume(root, files)?);
+    }
+    let flat = folders.iter().filter(|(folder, _)| !found[folder]);
+    let names: BTreeSet<Vec<String>> =
+        flat.flat_map(|(_, files)| files).map(|path| without_kind(path)).collect();
+    for (folder, files) in folders {
+        if files.iter().all(|path| names.contains(&without_kind(path))) {
+            found.insert(folder, false);
+        }
+    }
+    Ok(found)
+}
+
+/// The words of a name that say nothing of its kind.
+fn without_kind(path: &Path) -> Vec<String> {
+    let mut words = words_of_name(path);
+    words.retain(|word| !is_label_word(word) && !is_image_word(word));
+    words
+}
 
 /// Whether the pictures of a folder below `root` are the slices of one volume, and none of 2-D
 /// images or of stacks of their own.
@@ -70,6 +101,17 @@ mod tests {
         for slice in ["train/p1/images/17.png", "case 3/17.png", "images/slice_017.png"] {
             assert!(!holds_pictures(Path::new(slice)), "{slice}");
         }
+    }
+
+    #[test]
+    fn images_of_the_names_of_2d_masks_are_2d() {
+        let names =
+            |folder: &str| ["x_1", "x_2"].map(|name| PathBuf::from(format!("{folder}/{name}.png"))).to_vec();
+        let folders = ["CXR", "leftMask", "p1"].map(|folder| (PathBuf::from(folder), names(folder)));
+        let mut folders = BTreeMap::from(folders);
+        folders.insert(PathBuf::from("p1"), vec![PathBuf::from("p1/001.png"), PathBuf::from("p1/002.png")]);
+        let found = one_volume_each(Path::new(""), &folders).unwrap();
+        assert_eq!(found.into_values().collect::<Vec<_>>(), [false, false, true]);
     }
 
     #[test]
