@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from trees import CT_LABELS, load, merged, middle, save, save_json, save_nrrd, sequences
+from trees import CT_LABELS, load, merged, save, save_json, save_nrrd, sequences
 from user import Wrong, expect
 
 
@@ -70,14 +70,6 @@ def slices_as_pictures(user):
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(voxels).save(path)
     user.refused(user.pdl, "curate", user.cohort, "--out", user.folder / "o", saying=["images/ has single slices"])
-    chests = user.folder / "chests"
-    for n in range(1, 7):
-        image, labels = middle(*load("ct", n)[:2])
-        files = {"CXR_png": np.clip((image.T + 1000) / 6, 0, 255).astype(np.uint8)}
-        files |= {f"ManualMask/{name}Mask": (255 * (labels.T == k)).astype(np.uint8) for k, name in ((1, "left"), (2, "right"))}
-        for folder, voxels in files.items():
-            (chests / folder).mkdir(parents=True, exist_ok=True)
-            Image.fromarray(voxels).save(chests / folder / f"MCUCXR_{n:04d}_{n % 2}.png")
     cases = user.init_and_curate()
     expect("cases", 24, len(cases.usable))
     in_one_split(cases, lambda case: case.split("_")[0])
@@ -85,9 +77,6 @@ def slices_as_pictures(user):
     others = user.init_and_curate()
     expect("cases", 24, len(others.usable))
     in_one_split(others, lambda case: case[:12])
-    user.cohort, user.out = chests, user.folder / "out3"
-    lungs = user.init_and_curate()
-    expect("lungs", (6, ["left", "right"]), (len(lungs.usable), sorted(lungs.names.values())))
     return cases.summary()
 
 
