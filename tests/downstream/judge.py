@@ -4,7 +4,7 @@
 usage: judge.py PDL PDL_FIT [SITUATION ...]    with no SITUATION all of them, whose outcomes must be those of outcomes.tsv
                                                (PDL_UPDATE_OUTCOMES=1 writes that file anew)
 
-A situation is a function of channels.py, growth.py, labels.py, layouts.py, prediction.py, splits.py or tables.py. Its docstring begins with the
+A situation is a function of channels.py, growth.py, labels.py, layouts.py, names.py, prediction.py, splits.py or tables.py. Its docstring begins with the
 public reports that it follows; it fills the folder of a user with a small cohort made of the samples, gives the commands
 that its people would give, and raises `Wrong` where an outcome is not right.
 """
@@ -22,6 +22,7 @@ import channels  # noqa: E402
 import growth  # noqa: E402
 import labels  # noqa: E402
 import layouts  # noqa: E402
+import names  # noqa: E402
 import outcomes  # noqa: E402
 import prediction  # noqa: E402
 import splits  # noqa: E402
@@ -32,7 +33,7 @@ from user import User, Wrong  # noqa: E402
 def situations():
     """The functions by their names, in the order of the files."""
     found = {}
-    for module in (channels, growth, labels, layouts, prediction, splits, tables):
+    for module in (channels, growth, labels, layouts, names, prediction, splits, tables):
         for name, function in vars(module).items():
             takes_user = inspect.isfunction(function) and list(inspect.signature(function).parameters) == ["user"]
             if takes_user and function.__module__ == module.__name__:

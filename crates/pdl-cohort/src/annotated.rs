@@ -162,7 +162,8 @@ pub(crate) fn annotate(
 /// Marks a case without any label as a negative if a label is annotated; else rejects it.
 fn take_negative(row: &mut CaseRow, looked_for: &BTreeSet<u16>) {
     if looked_for.is_empty() {
-        let message = "its label map has background only, and no label is annotated in it (--annotated)";
+        let message = "its label map has background only (--structures makes values without a rule background), and no \
+                       label is annotated in it (--annotated)";
         row.add_finding(Finding::new(Code::EmptyLabel, message));
         row.status = Status::Rejected;
     } else {

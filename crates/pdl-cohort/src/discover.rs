@@ -4,7 +4,7 @@ use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use pdl_io::{is_volume_name, split_frame, stack};
+use pdl_io::{is_volume_name, split_frame, stack, stem};
 use pdl_store::memory::{MemoryLimit, MemoryShare};
 use pdl_store::plural::counted;
 use pdl_store::{StoreError, fault};
@@ -13,10 +13,11 @@ use crate::CohortError;
 use crate::attributes::{Modality, Split};
 use crate::case_id::{self, CaseLabel};
 use crate::odd_files;
+use crate::patient_names;
 use crate::regions::DatasetRegions;
 use crate::stack_hint::StackHint;
 use crate::walk;
-use description::file_name;
+use description::{file_name, shown};
 
 mod bids;
 mod bids_entities;
@@ -105,6 +106,8 @@ pub struct Layout {
     pub dicom_images: bool,
     /// The name of the layout.
     pub kind: &'static str,
+    /// Names of tables of subjects in its folder that were read, or hold what its folders state.
+    pub tables: &'static [&'static str],
     /// Findings about the cohort as a whole.
     pub findings: Vec<Finding>,
 }
@@ -162,7 +165,7 @@ fn layout_of(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) ->
         };
         if !has_table {
             layout.findings.extend(dataset_json::splits_beside(path)?);
-            layout.findings.extend(unused_files::beside(path)?);
+            layout.findings.extend(unused_files::beside(path, layout.tables)?);
             // Some layouts name the images that they leave out themselves.
             if !layout.findings.iter().any(|finding| finding.code == Code::ImagesUnused) {
                 layout.findings.extend(unused_files::folders_beside(path, &layout.cases)?);
@@ -176,6 +179,9 @@ fn layout_of(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) ->
             return Err(table::no_column(path, column, &[]));
         }
         dataset_json::read_dataset_json(&path.join(dataset_json::FILE), &mut layout, memory)?;
+        if !has_table {
+            layout.take_names(path);
+        }
         return Ok(layout);
     }
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
@@ -187,10 +193,12 @@ fn layout_of(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) ->
             let layout = datalist::from_datalist(path, carry, memory)?;
             let folder = path.parent().unwrap_or(Path::new(""));
             // nnU-Net v1 lists images without the numbers of their channels.
-            match file_name(path) == dataset_json::FILE && !layout.has_an_image()? {
-                true => layout_of(folder, carry, memory),
-                false => Ok(layout),
+            if file_name(path) == dataset_json::FILE && !layout.has_an_image()? {
+                return layout_of(folder, carry, memory);
             }
+            let mut layout = layout;
+            layout.take_patients();
+            Ok(layout)
         }
         "xls" | "xlsx" | "ods" => Err(not_here("it is a workbook: save its sheet as CSV (UTF-8)")),
         "zip" | "tar" | "gz" | "tgz" | "7z" => {
@@ -375,6 +383,45 @@ impl Layout {
             }
         }
         Ok(false)
+    }
+
+    /// Splits and patients that the names of folders and files state, where the layout has none.
+    fn take_names(&mut self, root: &Path) {
+        self.take_patients();
+        if self.cases.iter().any(|found| found.split.is_some()) {
+            return;
+        }
+        let images = self.cases.iter().filter_map(|found| found.image.as_deref().or(found.label.as_deref()));
+        let below = images.map(|path| path.strip_prefix(root).unwrap_or(Path::new("")));
+        if let Some(splits) = patient_names::splits(below) {
+            self.cases.iter_mut().zip(splits).for_each(|(found, split)| found.split = split);
+        }
+    }
+
+    /// Patients by the names of the images, where the cohort states none.
+    fn take_patients(&mut self) {
+        if self.dicom_images || self.cases.iter().any(|found| found.patient.is_some()) {
+            return;
+        }
+        let name = |found: &DiscoveredCase| {
+            let path = found.image.as_ref().or(found.label.as_ref());
+            let name = path.map(|path| stem(split_frame(&file_name(path)).0).to_owned()).unwrap_or_default();
+            split_channel(&name).map_or(name.as_str(), |(case, _)| case).to_owned()
+        };
+        let names: Vec<String> = self.cases.iter().map(name).collect();
+        let Some(patients) = patient_names::of_names(&names) else { return };
+        let count = patients.iter().collect::<BTreeSet<_>>().len();
+        let message = format!(
+            "the names of the images state {} of {}, such as {} in {}, which are kept in one split. If these are other \
+             than that, use a table with a column patient",
+            counted(count, "patient"),
+            counted(names.len(), "case"),
+            shown(&patients[0]),
+            shown(&names[0])
+        );
+        self.findings.push(Finding::new(Code::PatientByName, message));
+        let all = self.cases.iter_mut().zip(patients);
+        all.for_each(|(found, patient)| found.patient = Some(shown(&patient)));
     }
 
     /// Whether it consists of DICOM files whose folders may name patients.

@@ -57,6 +57,7 @@ mod odd_files;
 pub mod pairing;
 pub mod parameters;
 mod patient_groups;
+mod patient_names;
 mod pet_units;
 mod place;
 pub mod plausible;
@@ -165,11 +166,28 @@ pub enum CohortError {
     #[error(
         "no name of the {volumes} volumes shows which label map belongs to which image (as the words seg, mask or \
          label do): write a table with the columns case_id, image, label (blank where there is none) and patient, \
-         paths relative to it, and pass it as the cohort: {}", path.display()
+         paths relative to it, and pass it as the cohort. A MONAI datalist in it is a cohort by itself; folders of \
+         pictures count as slices of one volume, unless they are called images and masks: {}", path.display()
     )]
     Unpaired {
         /// Number of volumes.
         volumes: usize,
+        /// The path that was inspected.
+        path: PathBuf,
+    },
+    /// A folder of volumes with several label maps for one image, or several images for one label
+    /// map, by their names.
+    #[error(
+        "{volumes} volumes, of which some are label maps by their names, and none goes with one image alone: several label \
+         maps (of annotators, versions or structures) are there for one image, or several images for one label map, or \
+         none; {} is one of them. Choose in a table with the columns case_id, image, label (or label_NAME for each \
+         structure) and patient, paths relative to it, and pass it as the cohort: {}", label.display(), path.display()
+    )]
+    SeveralPartners {
+        /// Number of volumes.
+        volumes: usize,
+        /// A label map without a partner, relative to the path.
+        label: PathBuf,
         /// The path that was inspected.
         path: PathBuf,
     },

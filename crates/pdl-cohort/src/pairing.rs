@@ -3,16 +3,22 @@
 //! Pairs rely on names alone, so the result is a proposal for a person to check, never a cohort by
 //! itself: [`crate::discover::find`] does not use it.
 
+mod families;
+mod path_words;
+mod pictures;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use pdl_io::{is_volume_name, stack, stem};
 use pdl_store::StoreError;
-use unicode_normalization::UnicodeNormalization;
 
+use self::path_words::words;
 use crate::attributes::Split;
 use crate::dicom_folder;
-use crate::volume_names::{channel_order, is_image_word, is_label_word};
+use crate::patient_names;
+use crate::volume_names::{MAC_FOLDER, channel_order, is_image_word, is_label_word, is_sequence};
 use crate::walk;
 
 /// An image and the label map that its name goes with; paths are relative to the folder.
@@ -49,12 +55,6 @@ pub struct Paired {
     pub alone: Vec<PathBuf>,
 }
 
-/// Words that come before a patient's number in the name of a folder or file.
-const PATIENT_WORDS: [&str; 9] = ["case", "p", "pat", "patient", "petct", "pt", "sub", "subj", "subject"];
-
-/// Words that come before the number of a visit in the name of a folder.
-const VISIT_WORDS: [&str; 9] = ["day", "exam", "scan", "ses", "session", "study", "timepoint", "tp", "visit"];
-
 /// Words that the name of a label map may have more than its image's, or fewer, when no other fits.
 const MOST_FURTHER: usize = 2;
 
@@ -79,25 +79,24 @@ impl Paired {
         names.into_iter().collect()
     }
 
-    /// The patient of each pair by the path of its image, when every path names one as [`patient`]
-    /// finds it, or every image is named after its folder and some folders hold several, as in
-    /// `001/001_SA_ED.nii`.
+    /// The patient of each pair by the path of its image, when every path names one, or every image
+    /// is named after its folder and some folders hold several, as in `001/001_SA_ED.nii`, or the
+    /// names of the images state them.
     pub fn patients(&self) -> Option<Vec<String>> {
         let images = || self.pairs.iter().map(|pair| pair.image.as_path());
-        images().map(patient).collect::<Option<_>>().or_else(|| by_folder(images()))
+        let stems =
+            || images().map(|path| stem(&path.file_name().unwrap_or_default().to_string_lossy()).to_owned());
+        let by_path = images().map(patient_names::of_path).collect::<Option<_>>();
+        by_path
+            .or_else(|| patient_names::by_folder(images()))
+            .or_else(|| patient_names::of_names(&stems().collect::<Vec<_>>()))
     }
 
     /// The split of each pair by the folders of its image (`train/`, `val/`, `test/`), when all
-    /// lie in such and not all in one.
-    pub fn splits(&self) -> Option<Vec<Split>> {
-        let splits: Vec<Split> = self.pairs.iter().map(|pair| split(&pair.image)).collect::<Option<_>>()?;
-        splits.iter().any(|other| *other != splits[0]).then_some(splits)
+    /// lie in such and not all in one; without validation cases only test cases have one.
+    pub fn splits(&self) -> Option<Vec<Option<Split>>> {
+        patient_names::splits(self.pairs.iter().map(|pair| pair.image.as_path()))
     }
-}
-
-/// The split that a folder of a path names, such as test in `test/images/a.nii`.
-fn split(path: &Path) -> Option<Split> {
-    words(path.parent()?).iter().find_map(|word| word.parse().ok())
 }
 
 /// Pairs the volumes anywhere below `root` by their names; a folder of slices or of DICOM files is
@@ -112,29 +111,25 @@ pub fn pair(root: &Path) -> Result<Paired, StoreError> {
     let files = walk::files_below(root)?
         .into_iter()
         .filter_map(|path| path.strip_prefix(root).ok().map(Path::to_owned))
-        .filter(|path| !path.components().any(|part| part.as_os_str().to_string_lossy().starts_with('.')));
-    // Folders of slices, and whether each of them is a volume as a whole.
-    let mut folders: BTreeMap<PathBuf, bool> = BTreeMap::new();
+        .filter(|path| !path.components().any(|part| is_hidden(&part.as_os_str().to_string_lossy())));
+    let mut slices: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
     let mut volumes: BTreeSet<PathBuf> = BTreeSet::new();
     let mut others: BTreeSet<PathBuf> = BTreeSet::new();
     for file in files {
         let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let folder = file.parent().unwrap_or(Path::new("")).to_owned();
         if is_volume_name(&name) {
             volumes.insert(file);
         } else if stack::is_slice_name(&name) {
-            let folder = file.parent().unwrap_or(Path::new("")).to_owned();
-            let is_whole = match folders.get(&folder) {
-                Some(is_whole) => *is_whole,
-                None if holds_pictures(&file) => false,
-                None => {
-                    let path = root.join(&file);
-                    !stack::has_pages(&path).map_err(StoreError::io("read the file", &path))?
-                }
-            };
-            folders.insert(folder.clone(), is_whole);
-            volumes.insert(if is_whole { folder } else { file });
-        } else if let Some(folder) = file.parent() {
-            others.insert(folder.to_owned());
+            slices.entry(folder).or_default().push(file);
+        } else {
+            others.insert(folder);
+        }
+    }
+    for (folder, is_one) in pictures::one_volume_each(root, &slices)? {
+        match is_one {
+            true => volumes.extend([folder.clone()]),
+            false => volumes.extend(slices[folder].iter().cloned()),
         }
     }
     for folder in others {
@@ -151,18 +146,16 @@ pub fn pair(root: &Path) -> Result<Paired, StoreError> {
     Ok(pair_names(volumes.into_iter().filter(|path| *path != Path::new("")).collect()))
 }
 
-/// Whether the files beside a picture are 2-D images, each a case, as in `train/images/17.png`: no
-/// folder of its path is that of a case, and its name is not that of a slice.
-fn holds_pictures(file: &Path) -> bool {
-    let folder = file.parent().unwrap_or(Path::new(""));
-    let is_kind = |word: &String| is_label_word(word) || is_image_word(word) || word.parse::<Split>().is_ok();
-    let mut names = folder.components().map(|part| words(Path::new(&part)));
-    let is_slice = words(Path::new(file.file_name().unwrap_or_default()));
-    names.all(|words| words.iter().any(is_kind)) && !is_slice.iter().any(|word| word.starts_with("slice"))
+/// Whether a name is that of a hidden file, or of a folder with what macOS adds to archives.
+fn is_hidden(name: &str) -> bool {
+    name.starts_with('.') || name == MAC_FOLDER
 }
 
+/// Files without the words of images and label maps in their paths, images first.
+type Groups = BTreeMap<Words, [Vec<PathBuf>; 2]>;
+
 fn pair_names(files: Vec<PathBuf>) -> Paired {
-    let mut groups: BTreeMap<Words, [Vec<PathBuf>; 2]> = BTreeMap::new();
+    let mut groups = Groups::new();
     for path in files {
         let words = words(&path);
         let is_label = words.iter().any(|word| is_label_word(word));
@@ -171,50 +164,70 @@ fn pair_names(files: Vec<PathBuf>) -> Paired {
         groups.entry(key).or_default()[usize::from(is_label)].push(path);
     }
     let mut paired = Paired::default();
-    groups.retain(|_, group| {
-        let [images, labels] = group;
-        let ([image], [label]) = (images.as_slice(), labels.as_slice()) else { return true };
-        paired.pairs.push(FilePair::new(image, label));
-        false
-    });
-    for (image, label) in nearly_alike(&groups) {
-        let one = |key: &Words, kind: usize| groups.get(key).and_then(|group| group[kind].first());
+    for group in groups.values() {
+        paired.pairs.extend(one_pair(group).or_else(|| by_modality(group)).unwrap_or_default());
+    }
+    let left = |paired: &Paired| left_of(&groups, paired);
+    paired.pairs.extend(families::in_folders(&left(&paired)));
+    let rest = left(&paired);
+    for (image, label) in nearly_alike(&rest) {
+        let one = |key: &Words, kind: usize| rest.get(key).and_then(|group| group[kind].first());
         if let (Some(image), Some(label)) = (one(&image, 0), one(&label, 1)) {
             paired.pairs.push(FilePair::new(image, label));
         }
     }
-    let known = |paired: &Paired| -> BTreeSet<PathBuf> {
-        let files = |pair: &FilePair| {
-            let several = pair.channels.values().chain(pair.structures.values());
-            several.chain([&pair.image]).chain(&pair.label).cloned().collect::<Vec<_>>()
-        };
-        paired.pairs.iter().flat_map(files).collect()
-    };
-    let taken = known(&paired);
-    let left = groups.iter().map(|(words, kinds)| {
-        let left = |kind: &Vec<PathBuf>| kind.iter().filter(|path| !taken.contains(*path)).cloned().collect();
-        (words, [left(&kinds[0]), left(&kinds[1])])
-    });
-    paired.pairs.extend(families(&left.collect()));
-    let taken = known(&paired);
-    paired.pairs.extend(one_of_each(&groups, &taken));
-    let known = known(&paired);
-    paired.alone =
-        groups.values().flatten().flatten().filter(|path| !known.contains(*path)).cloned().collect();
+    paired.pairs.extend(families::of_one_stem(&left(&paired)));
+    paired.pairs.extend(families::by_stem(&left(&paired)));
+    paired.pairs.extend(one_of_each(&left(&paired)));
+    paired.alone = left(&paired).into_values().flatten().flatten().collect();
     paired.pairs.sort_by(|a, b| a.image.cmp(&b.image));
     paired.alone.sort();
     paired
+}
+
+/// The files that no pair has.
+fn left_of(groups: &Groups, paired: &Paired) -> Groups {
+    let files = |pair: &FilePair| {
+        let several = pair.channels.values().chain(pair.structures.values());
+        several.chain([&pair.image]).chain(&pair.label).cloned().collect::<Vec<_>>()
+    };
+    let taken: BTreeSet<PathBuf> = paired.pairs.iter().flat_map(files).collect();
+    let left = |kind: &Vec<PathBuf>| -> Vec<PathBuf> {
+        kind.iter().filter(|path| !taken.contains(*path)).cloned().collect()
+    };
+    let group = |(words, kinds): (&Words, &[Vec<PathBuf>; 2])| (words.clone(), kinds.each_ref().map(left));
+    groups.iter().map(group).filter(|(_, kinds)| kinds.iter().any(|kind| !kind.is_empty())).collect()
+}
+
+/// The pair of a group of one image and one label map.
+fn one_pair([images, labels]: &[Vec<PathBuf>; 2]) -> Option<Vec<FilePair>> {
+    let ([image], [label]) = (images.as_slice(), labels.as_slice()) else { return None };
+    Some(vec![FilePair::new(image, label)])
+}
+
+/// The pairs of a group in which the same words stand for images of several modalities, such as
+/// `ct_train_1001_image` and `mr_train_1001_image`, if each has a label map.
+fn by_modality([images, labels]: &[Vec<PathBuf>; 2]) -> Option<Vec<FilePair>> {
+    let mut kinds: BTreeMap<Words, [Vec<PathBuf>; 2]> = BTreeMap::new();
+    for (kind, paths) in [images, labels].into_iter().enumerate() {
+        for path in paths {
+            let key = words(path).into_iter().filter(|word| is_sequence(word)).collect();
+            kinds.entry(key).or_default()[kind].push(path.clone());
+        }
+    }
+    let pairs: Option<Vec<Vec<FilePair>>> = kinds.values().map(one_pair).collect();
+    pairs.map(|pairs| pairs.into_iter().flatten().collect())
 }
 
 type Words = BTreeSet<String>;
 
 /// Pairs of the volumes that are left, where every folder with some of them holds one image and one
 /// label map, such as `case7/Series.nrrd` and `case7/Segmentation.seg.nrrd`.
-fn one_of_each(groups: &BTreeMap<Words, [Vec<PathBuf>; 2]>, taken: &BTreeSet<PathBuf>) -> Vec<FilePair> {
+fn one_of_each(groups: &Groups) -> Vec<FilePair> {
     let mut folders: BTreeMap<&Path, [Vec<&PathBuf>; 2]> = BTreeMap::new();
     for kinds in groups.values() {
         for (kind, paths) in kinds.iter().enumerate() {
-            for path in paths.iter().filter(|path| !taken.contains(*path)) {
+            for path in paths {
                 let folder = path.parent().unwrap_or(Path::new(""));
                 folders.entry(folder).or_default()[kind].push(path);
             }
@@ -239,13 +252,38 @@ impl Paired {
             .iter()
             .map(|path| stem_words(path).iter().map(|word| without_number(word)).collect())
             .collect();
-        let has_label = self.alone.iter().any(|path| words(path).iter().any(|word| is_label_word(word)));
-        if self.pairs.is_empty() && kinds.len() == 1 && !has_label {
+        let has_label = self.alone.iter().any(|path| is_label(path));
+        if self.pairs.is_empty() && kinds.len() == 1 && !has_label && !self.are_twins() {
             let image = |image: PathBuf| FilePair { label: None, ..FilePair::new(&image, Path::new("")) };
             self.pairs = std::mem::take(&mut self.alone).into_iter().map(image).collect();
         }
         self
     }
+}
+
+impl Paired {
+    /// Whether the volumes without a partner lie in several folders under the same names, as images
+    /// and their label maps do.
+    fn are_twins(&self) -> bool {
+        let mut folders: BTreeMap<&OsStr, BTreeSet<&Path>> = BTreeMap::new();
+        for path in &self.alone {
+            let folder = path.parent().unwrap_or(Path::new(""));
+            folders.entry(path.file_name().unwrap_or_default()).or_default().insert(folder);
+        }
+        let mut sets = folders.values();
+        let first = sets.next();
+        folders.len() > 1 && first.is_some_and(|first| first.len() > 1 && sets.all(|other| other == first))
+    }
+
+    /// A label map by its name that has no partner.
+    pub(crate) fn label_alone(&self) -> Option<&PathBuf> {
+        self.alone.iter().find(|path| is_label(path))
+    }
+}
+
+/// Whether a file is a label map by its name.
+fn is_label(path: &Path) -> bool {
+    words(path).iter().any(|word| is_label_word(word))
 }
 
 /// A word with one sign for each run of digits.
@@ -261,76 +299,9 @@ fn without_number(word: &str) -> String {
     kind
 }
 
-/// Cases of several images and one label map, or of one image and several label maps, if their
-/// distinguishing words are the same in most of such cases: then they are channels or structures.
-/// Words for versions of a label map do not count.
-fn families(groups: &BTreeMap<&Words, [Vec<PathBuf>; 2]>) -> Vec<FilePair> {
-    [1, 0].into_iter().flat_map(|one| families_of(groups, one)).collect()
-}
-
-/// Words that distinguish versions of a label map, and not structures.
-const VERSION_WORDS: [&str; 14] = [
-    "annotator",
-    "auto",
-    "corrected",
-    "final",
-    "instance",
-    "manual",
-    "observer",
-    "old",
-    "pred",
-    "prediction",
-    "rater",
-    "reader",
-    "reviewed",
-    "version",
-];
-
-/// Of each file of the kind `one` (0 images, 1 label maps) those of the other kind whose words are
-/// its own and further ones.
-fn families_of(groups: &BTreeMap<&Words, [Vec<PathBuf>; 2]>, one: usize) -> Vec<FilePair> {
-    let mut found: Vec<(PathBuf, BTreeMap<String, PathBuf>)> = Vec::new();
-    for (words, kinds) in groups {
-        let [file] = kinds[one].as_slice() else { continue };
-        let further = groups.iter().filter_map(|(other, kinds)| {
-            let own =
-                other.is_superset(words).then(|| other.difference(words).cloned().collect::<Vec<_>>())?;
-            let [path] = kinds[1 - one].as_slice() else { return None };
-            let is_name = !own.is_empty() && own.len() <= MOST_FURTHER;
-            (is_name && path.parent() == file.parent()).then(|| (own.join("_"), path.clone()))
-        });
-        let several: BTreeMap<String, PathBuf> = further.collect();
-        if several.len() > 1 {
-            found.push((file.clone(), several));
-        }
-    }
-    let mut sets: BTreeMap<Vec<&String>, usize> = BTreeMap::new();
-    found.iter().for_each(|(_, several)| *sets.entry(several.keys().collect()).or_default() += 1);
-    let is_version = |name: &String| {
-        name.split('_').any(|word| {
-            VERSION_WORDS.contains(&word.trim_end_matches(|c: char| c.is_ascii_digit()))
-                || word.chars().all(|c| c.is_ascii_digit())
-        })
-    };
-    let most = sets.values().copied().max().unwrap_or(0);
-    let versions = found.iter().any(|(_, several)| several.keys().any(is_version));
-    if most < FEWEST_ALIKE || 2 * most < found.len() || versions {
-        return Vec::new();
-    }
-    let case = |(file, several): (PathBuf, BTreeMap<String, PathBuf>)| {
-        let first = several.keys().min_by_key(|name| channel_order(name)).map(|name| several[name].clone());
-        let first = first.unwrap_or_default();
-        match one {
-            1 => FilePair { channels: several, ..FilePair::new(&first, &file) },
-            _ => FilePair { structures: several, ..FilePair::new(&file, &first) },
-        }
-    };
-    found.into_iter().map(case).collect()
-}
-
 /// Images and label maps, by their words, that match each other alone if one or two words more or
 /// fewer are allowed.
-fn nearly_alike(groups: &BTreeMap<Words, [Vec<PathBuf>; 2]>) -> Vec<(Words, Words)> {
+fn nearly_alike(groups: &Groups) -> Vec<(Words, Words)> {
     let has = |words: &Words, kind: usize| groups.get(words).is_some_and(|group| !group[kind].is_empty());
     let mut edges: BTreeSet<(Words, Words)> = BTreeSet::new();
     for words in groups.keys() {
@@ -364,63 +335,6 @@ fn fewer(words: &Words) -> BTreeSet<Words> {
     }
     all.remove(words);
     all
-}
-
-/// The first part of a path that names a patient, such as `sub-017` or `Patient_17`: one of the
-/// usual words before a number. Else the folder that holds one of a visit, such as `HC017` in
-/// `HC017/visit2`.
-pub fn patient(path: &Path) -> Option<String> {
-    let parts: Vec<_> = path.components().map(|part| part.as_os_str().to_string_lossy()).collect();
-    let mut named = parts.iter().filter_map(|name| word_and_number(stem(name)));
-    let by_word = named.find(|(word, _)| PATIENT_WORDS.contains(&word.to_lowercase().as_str()));
-    let is_visit = |name: &str| {
-        word_and_number(name).is_some_and(|(word, _)| VISIT_WORDS.contains(&word.to_lowercase().as_str()))
-    };
-    let folders = &parts[..parts.len().saturating_sub(1)];
-    let by_visit = || folders.windows(2).find(|two| is_visit(&two[1])).map(|two| two[0].to_string());
-    by_word.map(|(word, number)| format!("{word}-{number}")).or_else(by_visit)
-}
-
-/// The folders of images, if all are named after these, and one holds several.
-fn by_folder<'a>(images: impl Iterator<Item = &'a Path> + Clone) -> Option<Vec<String>> {
-    let of_image = |image: &'a Path| {
-        let folder = image.parent()?;
-        let name = folder.file_name()?.to_string_lossy().into_owned();
-        let further = image.file_name()?.to_str()?.strip_prefix(name.as_str())?;
-        let is_named = name.contains(|c: char| c.is_ascii_digit()) && further.starts_with(['_', '-', ' ']);
-        is_named.then_some((folder, name))
-    };
-    let named: Vec<(&Path, String)> = images.map(of_image).collect::<Option<_>>()?;
-    let folders: BTreeSet<&Path> = named.iter().map(|(folder, _)| *folder).collect();
-    let names: BTreeSet<&String> = named.iter().map(|(_, name)| name).collect();
-    let are_told_apart = names.len() == folders.len();
-    (folders.len() < named.len() && are_told_apart)
-        .then(|| named.iter().map(|(_, name)| name.clone()).collect())
-}
-
-/// As [`patient`], of the files in a folder.
-pub(crate) fn patient_of_folder(folder: &Path) -> Option<String> {
-    patient(&folder.join("image"))
-}
-
-/// A name that begins with a word and goes on with a number, such as `sub-017` or `pt12_day2`:
-/// both.
-fn word_and_number(name: &str) -> Option<(&str, String)> {
-    let letters = name.chars().take_while(|c| c.is_ascii_alphabetic()).count();
-    let (word, rest) = name.split_at(letters);
-    let rest = rest.trim_start_matches(['-', '_', ' ']);
-    let number: String = rest.chars().take_while(char::is_ascii_alphanumeric).collect();
-    number.contains(|c: char| c.is_ascii_digit()).then_some((word, number))
-}
-
-/// The words of a path in lower case, without the file's ending: maximal runs of letters and
-/// digits.
-fn words(path: &Path) -> Vec<String> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let folder = path.parent().unwrap_or(Path::new("")).to_string_lossy();
-    // macOS decomposes accents, which others compose.
-    let text = format!("{folder}/{}", stem(&name)).to_lowercase().nfc().collect::<String>();
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -484,43 +398,6 @@ mod tests {
     }
 
     #[test]
-    fn patients_are_known_by_the_usual_words_before_a_number() {
-        let of = |path: &str| patient(Path::new(path));
-        assert_eq!(of("siteA/subj-098/session1/T1.nii.gz").as_deref(), Some("subj-098"));
-        assert_eq!(of("scans/Patient_17/x.nii").as_deref(), Some("Patient-17"));
-        assert_eq!(of("images/pt12_day2.nii.gz").as_deref(), Some("pt-12"));
-        assert_eq!(of("images/liver_12.nii.gz"), None);
-        assert_eq!(of("patients/liver.nii.gz"), None);
-        assert_eq!(of("north/HC017/visit2/t1.nii.gz").as_deref(), Some("HC017"));
-        assert_eq!(of("HC017/visit2.nii.gz"), None, "a file is no folder of a visit");
-    }
-
-    #[test]
-    fn pictures_are_cases_of_their_own_where_no_folder_is_that_of_a_case() {
-        for picture in ["train/images/17.png", "Training_Data/17.jpg", "masks/17.png"] {
-            assert!(holds_pictures(Path::new(picture)), "{picture}");
-        }
-        for slice in ["train/p1/images/17.png", "case 3/17.png", "images/slice_017.png"] {
-            assert!(!holds_pictures(Path::new(slice)), "{slice}");
-        }
-    }
-
-    #[test]
-    fn folders_named_like_splits_give_them_where_all_cases_lie_in_such() {
-        let of = |names: &[&str]| paired(names).splits();
-        let two = ["train/images/a.nii", "train/labels/a.nii", "Test/images/b.nii", "Test/labels/b.nii"];
-        assert_eq!(of(&two), Some(vec![Split::Test, Split::Train]));
-        assert_eq!(of(&two[..2]), None, "all in one");
-        let loose = [&two[..], &["images/c.nii", "labels/c.nii"]].concat();
-        assert_eq!(of(&loose), None);
-        assert_eq!(
-            of(&["test_a.nii", "test_a_seg.nii", "train_b.nii", "train_b_seg.nii"]),
-            None,
-            "no folders"
-        );
-    }
-
-    #[test]
     fn a_folder_with_one_image_and_one_label_map_is_a_case_whatever_they_are_called() {
         let names =
             ["c1", "c2"].map(|c| [format!("{c}/1 Some Series.nrrd"), format!("{c}/Segmentation.seg.nrrd")]);
@@ -546,6 +423,12 @@ mod tests {
         assert_eq!(unlabelled(&["s01.nii", "s2.nii", "x/s003.nii"]), 3);
         assert_eq!(unlabelled(&["1/T1.nii", "1/FLAIR.nii"]), 0, "two kinds");
         assert_eq!(unlabelled(&["a1_seg.nii", "a2_seg.nii"]), 0, "label maps");
+        assert_eq!(
+            unlabelled(&["i/a1.nii", "i/a2.nii", "l/a1.nii", "l/a2.nii"]),
+            0,
+            "which may be label maps"
+        );
+        assert_eq!(unlabelled(&["s1/ct.nii", "s2/ct.nii"]), 2, "a folder for each");
     }
 
     #[test]
@@ -553,5 +436,59 @@ mod tests {
         let found = paired(&["a_ct.nii.gz", "a_mr.nii.gz", "a_mask.nii.gz", "b.nii", "b_gt.nii"]);
         assert_eq!(found.pairs, [of("b.nii", "b_gt.nii")]);
         assert_eq!(found.alone.len(), 3);
+    }
+
+    #[test]
+    fn files_of_one_name_pair_across_folders() {
+        let luna = [
+            "subset0/1.3.6.nii",
+            "subset1/1.3.7.nii",
+            "seg-lungs-LUNA16/1.3.6.nii",
+            "seg-lungs-LUNA16/1.3.7.nii",
+        ];
+        assert_eq!(paired(&luna).pairs, [of(luna[0], luna[2]), of(luna[1], luna[3])]);
+        let both =
+            ["ct", "mr"].map(|m| ["image", "label"].map(|kind| format!("{m}_train/{m}_1001_{kind}.nii")));
+        let names: Vec<&str> = both.iter().flatten().map(String::as_str).collect();
+        assert_eq!(paired(&names).pairs, [of(names[0], names[1]), of(names[2], names[3])]);
+        let sequences =
+            ["T1/001.nii", "T2/001.nii", "seg/001.nii", "T1/002.nii", "T2/002.nii", "seg/002.nii"];
+        let found = paired(&sequences);
+        assert_eq!((found.pairs.len(), found.channels()), (2, vec!["t1".to_owned(), "t2".to_owned()]));
+        let pi_cai = ["1_10", "2_20"].map(|c| {
+            ["images/P/_t2w", "images/P/_adc", "labels/human_expert/"].map(|path| {
+                let (folder, kind) = path.rsplit_once('/').unwrap();
+                format!("{}/{c}{kind}.mha", folder.replace('P', &c[..1]))
+            })
+        });
+        let names: Vec<&str> = pi_cai.iter().flatten().map(String::as_str).collect();
+        assert_eq!(
+            (paired(&names).pairs.len(), paired(&names).channels()),
+            (2, vec!["t2w".into(), "adc".into()])
+        );
+        let sides = ["1", "2"]
+            .map(|n| ["CXR/", "Manual/leftMask/", "Manual/rightMask/"].map(|f| format!("{f}x_{n}.png")));
+        let names: Vec<&str> = sides.iter().flatten().map(String::as_str).collect();
+        assert_eq!(paired(&names).structures(), ["left", "right"]);
+    }
+
+    #[test]
+    fn structures_keep_the_order_of_their_words_and_lose_what_all_have() {
+        let kinds = ["_IMG_CT", "_OAR_lung_left.seg", "_OAR_heart.seg", "_OAR_A_Carotid_L.seg"];
+        let cases = ["case_1", "case_2"].map(|case| kinds.map(|kind| format!("{case}/{case}{kind}.nrrd")));
+        let names: Vec<&str> = cases.iter().flatten().map(String::as_str).collect();
+        let found = paired(&names);
+        assert_eq!(found.structures(), ["a_carotid_l", "heart", "lung_left"]);
+        assert_eq!((found.pairs.len(), found.alone.len()), (2, 0));
+    }
+
+    #[test]
+    fn masks_of_several_annotators_are_left_to_the_user() {
+        let raters = ["1", "2"].map(|n| {
+            ["p/x_flair", "masks/x_mask1", "masks/x_mask2"].map(|k| k.replace('x', &format!("t{n}")) + ".nii")
+        });
+        let names: Vec<&str> = raters.iter().flatten().map(String::as_str).collect();
+        assert_eq!(paired(&names).pairs, []);
+        assert_eq!(paired(&names).label_alone(), Some(&PathBuf::from("masks/t1_mask1.nii")));
     }
 }

@@ -132,14 +132,26 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
             if paired.pairs.is_empty() {
                 let volumes = paired.alone.len();
                 let is_unknown = matches!(error, CohortError::NotACohort { .. }) && volumes > 0;
-                let unpaired = CohortError::Unpaired { volumes, path: cohort.to_owned() };
+                let unpaired = match paired.label_alone() {
+                    None => CohortError::Unpaired { volumes, path: cohort.to_owned() },
+                    Some(label) => CohortError::SeveralPartners {
+                        volumes,
+                        label: label.clone(),
+                        path: cohort.to_owned(),
+                    },
+                };
                 return Err(if is_unknown { unpaired } else { error });
             }
             survey.layout = PAIRED;
-            let cases = of_pairs(cohort, &paired);
-            survey.channels = (0..).zip(paired.channels()).collect();
+            let channel_names = (0..).zip(paired.channels()).collect();
+            let mut layout = Layout { cases: of_pairs(cohort, &paired), channel_names, ..Layout::default() };
+            layout.split_colours(&limit.alone())?;
+            let stack_spacing = layout.assume_pixel_size(&IndexParameters::default())?;
+            layout.state_stacks(&IndexParameters { stack_spacing, ..IndexParameters::default() })?;
+            survey.notes = layout.findings.into_iter().map(|finding| finding.message).collect();
+            survey.channels = channels(&layout.cases, &layout.channel_names);
             survey.proposed = Some(paired);
-            cases
+            layout.cases
         }
         Err(error) => return Err(error),
     };
@@ -184,7 +196,7 @@ fn of_pairs(root: &Path, paired: &Paired) -> Vec<DiscoveredCase> {
         image: Some(root.join(&pair.image)),
         label: pair.label.as_ref().map(|label| root.join(label)),
         patient: patients.as_ref().map(|patients| patients[index].clone()),
-        split: splits.as_ref().map(|splits| splits[index]),
+        split: splits.as_ref().and_then(|splits| splits[index]),
         channels: pair.channels.iter().map(|(name, path)| (number(name), root.join(path))).collect(),
         structures: pair.structures.iter().map(|(name, path)| (name.clone(), root.join(path))).collect(),
         ..DiscoveredCase::default()

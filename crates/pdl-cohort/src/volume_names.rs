@@ -1,5 +1,8 @@
 //! Words in the names of files and folders that identify images and label maps.
 
+/// A folder of the archives that macOS makes, which holds twins of all files.
+pub(crate) const MAC_FOLDER: &str = "__MACOSX";
+
 /// Words in a path that make a file a label map.
 const LABEL_WORDS: [&str; 23] = [
     "annotation",

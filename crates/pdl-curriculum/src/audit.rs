@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::CurriculumError;
 use crate::audit::drift::{Drift, NearestNeighbours};
-use crate::audit::nearest_other_patient::{CasePair, NearestOtherPatient};
+use crate::audit::nearest_other_patient::{CasePair, FEWEST_TO_STAND_OUT, NearestOtherPatient};
 use crate::audit::same_image::SameImage;
 use crate::label_audit::{self, LabelAudit};
 use crate::manifest;
@@ -255,10 +255,14 @@ fn links(
     };
     same_patient_two_splits(rows).into_iter().for_each(|two| note(two, Reason::SamePatient));
     same_file(rows).into_iter().for_each(|two| note(two, Reason::SameFile));
-    let standing_out = nearest_others.standing_out(patients(rows), parameters.stand_out);
-    standing_out.iter().for_each(|two| note(*two, Reason::StandsOut));
+    let standing_out = nearest_others.standing_out(parameters.stand_out);
+    if patients(rows) >= FEWEST_TO_STAND_OUT {
+        standing_out.iter().for_each(|two| note(*two, Reason::StandsOut));
+    }
     alike.moved.keys().for_each(|two| note(*two, Reason::MovedImage));
     alike.one_person.iter().for_each(|two| note(*two, Reason::OnePerson));
+    // Where most cases have a second image, what is usual shows in the pairs of other persons
+    // alone, with few patients, too.
     let unusual = nearest_others.unusual(&standing_out);
     let mut ssim: HashMap<CasePair, f32> = HashMap::new();
     let mut doubtful = Vec::new();

@@ -350,6 +350,9 @@ codes! {
     PatientAssumed = "patient-assumed", Warning,
         "The patient is not stated; the case counts as a separate patient.",
         "Add a column `patient` if a patient has several images.";
+    PatientByName = "patient-by-name", Warning,
+        "Patients are those that the names of the images state.",
+        "Check them; a table with a column `patient` states others.";
     PetUnits = "pet-units", Warning,
         "PET values stay in the files' units, as not all can be converted to SUVbw.",
         "Correct the attributes in the message, exclude the cases, or state `--pet-units`.";

@@ -90,6 +90,7 @@ pub(super) fn find(
         label_names: label_names(files, &named, memory)?,
         findings: unused(&named, &sessions).into_iter().collect(),
         kind: "BIDS",
+        tables: &[PARTICIPANTS.0],
         ..Layout::default()
     }))
 }

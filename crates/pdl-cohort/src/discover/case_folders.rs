@@ -8,7 +8,7 @@ use super::named_channels::NamedChannels;
 use super::volume_files::{VolumeFile, VolumeFiles, last_name, unique};
 use super::{DiscoveredCase, Layout};
 use crate::attributes::Modality;
-use crate::pairing;
+use crate::patient_names;
 use crate::volume_names::{is_image_name, is_label_name};
 
 /// The folder of a KiTS case with each annotator's mask of each instance; they are not used.
@@ -109,17 +109,8 @@ fn modality(name: &str) -> Option<Modality> {
 fn patients(cases: &[CaseFolder<'_>]) -> Option<Vec<String>> {
     cases
         .iter()
-        .map(|case| brats_patient(&case.name).or_else(|| pairing::patient_of_folder(case.folder)))
+        .map(|case| patient_names::of_brats(&case.name).or_else(|| patient_names::of_folder(case.folder)))
         .collect()
-}
-
-/// Since 2023 names of BraTS end with the number of the visit: BraTS-GLI-00000-000.
-fn brats_patient(name: &str) -> Option<String> {
-    let (patient, visit) = name.rsplit_once('-')?;
-    let is_number = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_digit());
-    let (_, number) = patient.rsplit_once('-')?;
-    (name.starts_with("BraTS-") && visit.len() == 3 && is_number(visit) && is_number(number))
-        .then(|| patient.to_owned())
 }
 
 /// Names of labels where the layout is that of a data set that documents them: BraTS of adult
@@ -144,16 +135,4 @@ fn label_names(cases: &[CaseFolder<'_>], instances: bool) -> BTreeMap<u16, Strin
         Vec::new()
     };
     names.into_iter().map(|(value, name)| (value, name.to_owned())).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn visits_of_one_brats_patient_belong_together() {
-        assert_eq!(brats_patient("BraTS-GLI-00021-001").as_deref(), Some("BraTS-GLI-00021"));
-        assert_eq!(brats_patient("BraTS2021_00021"), None);
-        assert_eq!(brats_patient("case-00021-001"), None);
-    }
 }

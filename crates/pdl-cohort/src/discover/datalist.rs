@@ -7,23 +7,22 @@ use pdl_findings::{Code, Finding};
 use pdl_store::StoreError;
 use pdl_store::memory::MemoryShare;
 use pdl_store::plural::counted;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::dataset_json::read_dataset_json;
 use super::description::{not_json, read_json, shown};
-use super::table::{from_rows, no_column};
+use super::table::{FOLD, from_rows, no_column};
 use super::table_row::Row;
 use super::table_text::with_slashes;
 use super::{Carried, Layout};
 use crate::CohortError;
 
-/// The key of a case's fold, which becomes a column of that name.
-const FOLD: &str = "fold";
-
 #[derive(Deserialize)]
 struct Item {
     image: OneOrMany,
+    #[serde(default, deserialize_with = "one_label")]
     label: Option<String>,
     /// Text or a number.
     patient: Option<Value>,
@@ -40,10 +39,25 @@ enum OneOrMany {
     Many(Vec<String>),
 }
 
+/// A label map, which a list may hold alone.
+fn one_label<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    match Option::<OneOrMany>::deserialize(from)? {
+        None => Ok(None),
+        Some(OneOrMany::One(label)) => Ok(Some(label)),
+        Some(OneOrMany::Many(labels)) if labels.len() < 2 => Ok(labels.into_iter().next()),
+        Some(OneOrMany::Many(labels)) => Err(D::Error::custom(format!(
+            "expected one label map, found a list of {}: a mask for each structure needs a table with columns such as \
+             label_liver",
+            labels.len()
+        ))),
+    }
+}
+
 #[derive(Deserialize)]
 struct Datalist {
+    #[serde(alias = "train")]
     training: Vec<Item>,
-    #[serde(default)]
+    #[serde(default, alias = "val")]
     validation: Vec<Item>,
     #[serde(default, alias = "test")]
     testing: Vec<Value>,

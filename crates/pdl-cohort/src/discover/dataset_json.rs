@@ -1,18 +1,20 @@
 //! `dataset.json` of the Medical Segmentation Decathlon and of nnU-Net.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use pdl_findings::{Code, Finding};
+use pdl_io::stem;
 use pdl_store::memory::MemoryShare;
+use pdl_store::plural::counted;
 use pdl_store::{StoreError, fault};
 use serde::Deserialize;
 
 use super::description::{file_name, not_json, read_json, shown};
-use super::folders::subfolders;
+use super::folders::{DECATHLON, split_channel, subfolders};
 use super::{DiscoveredCase, Layout};
 use crate::CohortError;
-use crate::attributes::Modality;
+use crate::attributes::{Modality, Split};
 use crate::case_id::CaseLabel;
 use crate::regions::{DatasetLabels, DatasetRegions};
 
@@ -26,6 +28,7 @@ struct Dataset {
     channel_names: Option<BTreeMap<String, String>>,
     labels: Option<DatasetLabels>,
     regions_class_order: Option<serde_json::Value>,
+    training: Option<serde_json::Value>,
     dataset: Option<serde_json::Value>,
 }
 
@@ -134,6 +137,7 @@ pub(super) fn read_dataset_json(
     }
     let labels = dataset.labels.unwrap_or_default();
     layout.regions = DatasetRegions { labels: labels.clone(), order: dataset.regions_class_order };
+    let (mut names, mut doubly) = (BTreeMap::new(), Vec::new());
     for (key, value) in labels.0 {
         // Decathlon writes {"1": "liver"}, nnU-Net {"liver": 1}, some {"liver": "1"}; regions
         // (lists) have no single value.
@@ -145,13 +149,58 @@ pub(super) fn read_dataset_json(
             }
             _ => None,
         };
-        let label = label.filter(|(number, _)| *number > 0);
-        layout.label_names.extend(label.map(|(number, name)| (number, shown(&name))));
+        if let Some((number, name)) = label.filter(|(number, _)| *number > 0) {
+            let name = shown(&name);
+            if let Some(earlier) = names.insert(number, name.clone()) {
+                doubly.push(format!("{number} has the names {earlier} and {name}"));
+            }
+        }
+    }
+    layout.label_names.extend(names);
+    let message = format!("{FILE} names labels twice: {}; the last name is used", doubly.join(", "));
+    layout.findings.extend((!doubly.is_empty()).then(|| Finding::new(Code::LabelsUnknown, message)));
+    if layout.kind == DECATHLON {
+        layout.findings.extend(dataset.training.and_then(|list| unlike_the_list(&list, &layout.cases)));
     }
     if dataset.name.is_some_and(|name| name.to_uppercase().starts_with("AMOS")) {
         layout.cases.iter_mut().for_each(|found| found.modality = found.modality.or_else(|| of_amos(found)));
     }
     Ok(())
+}
+
+/// Finding about training images that Decathlon's list names and that are not there, or that are
+/// there and not in the list.
+fn unlike_the_list(training: &serde_json::Value, cases: &[DiscoveredCase]) -> Option<Finding> {
+    let case = |path: &str| {
+        let name = stem(path.rsplit(['/', '\\']).next().unwrap_or(path)).to_owned();
+        split_channel(&name).map_or(name.clone(), |(case, _)| case.to_owned())
+    };
+    let item = |item: &serde_json::Value| item.get("image").unwrap_or(item).as_str().map(case);
+    let listed: BTreeSet<String> = training.as_array()?.iter().map(item).collect::<Option<_>>()?;
+    let is_of_training = |found: &&DiscoveredCase| found.split.is_none_or(|split| split == Split::Train);
+    let found: BTreeSet<String> = cases
+        .iter()
+        .filter(is_of_training)
+        .filter(|found| found.image.is_some() && found.label.is_some())
+        .filter_map(|found| Some(case(&file_name(found.image.as_deref()?))))
+        .collect();
+    let missing: Vec<&String> = listed.difference(&found).collect();
+    let further: Vec<&String> = found.difference(&listed).collect();
+    // A list of other files altogether, such as channels in a file each, says nothing.
+    if listed.is_empty() || missing.len() == listed.len() || missing.is_empty() && further.is_empty() {
+        return None;
+    }
+    let such =
+        |names: &[&String]| names.first().map_or(String::new(), |name| format!(", such as {}", shown(name)));
+    let message = format!(
+        "the list of training cases in {FILE} is not that of the folders, whose cases are used: {} of the list are not there{}, \
+         and {} that are there are not in the list{}",
+        counted(missing.len(), "case"),
+        such(&missing),
+        further.len(),
+        such(&further)
+    );
+    Some(Finding::new(Code::FilesUnused, message))
 }
 
 /// CT or MR by the number in the names of AMOS, whose `dataset.json` states CT for all.

@@ -11,7 +11,7 @@ use pdl_store::plural::counted;
 use pdl_store::{StoreError, fault};
 use unicode_normalization::UnicodeNormalization;
 
-use super::description::file_name;
+use super::description::{file_name, shown};
 use super::named_channels::NamedChannels;
 use super::{DiscoveredCase, Layout, is_stack};
 use crate::CohortError;
@@ -25,6 +25,9 @@ const SEGMENTATION: &str = ".seg";
 /// The folders of the training cases.
 const FOLDERS: [[&str; 2]; 2] = [["images", "labels"], ["imagesTr", "labelsTr"]];
 
+/// The name of the layout of Decathlon and nnU-Net.
+pub(super) const DECATHLON: &str = "imagesTr/ and labelsTr/";
+
 /// The folders of held-out cases beside `imagesTr`.
 const HELD_OUT: [([&str; 2], Split); 4] = [
     (["imagesVa", "labelsVa"], Split::Val),
@@ -32,6 +35,9 @@ const HELD_OUT: [([&str; 2], Split); 4] = [
     (["imagesTs", "labelsTs"], Split::Test),
     (["imagesTest", "labelsTest"], Split::Test),
 ];
+
+/// Most names that a message lists.
+const MOST_NAMES: usize = 5;
 
 /// Signs between the name of a case and what follows.
 const SEPARATORS: [char; 4] = ['_', '-', '.', ' '];
@@ -73,7 +79,7 @@ pub(super) fn from_folders(root: &Path) -> Result<Layout, CohortError> {
         channel_names: channels.names(),
         modality: channels.modality(),
         kind: match (is_split, pair == FOLDERS[0]) {
-            (true, _) => "imagesTr/ and labelsTr/",
+            (true, _) => DECATHLON,
             (false, true) => "images/ and labels/",
             (false, false) => "a folder of images and one of label maps",
         },
@@ -168,7 +174,11 @@ enum Suffix {
 impl Part {
     fn read(root: &Path, [images, labels]: [&str; 2], split: Option<Split>) -> Result<Self, CohortError> {
         let found = volumes(&root.join(images))?;
-        let labels_found = with_image_names(with_spelling(volumes(&root.join(labels))?, &found), &found);
+        let in_labels = volumes(&root.join(labels))?;
+        if in_labels.is_empty() && !found.is_empty() {
+            check_inner_folders(root, labels)?;
+        }
+        let labels_found = with_image_names(with_spelling(in_labels, &found), &found);
         let in_pairs = found.keys().any(|stem| of_case(stem, &labels_found).is_some());
         let is_loose = match found.is_empty() {
             true => is_stack(&root.join(images))?,
@@ -262,6 +272,39 @@ impl Part {
             found
         };
         cases.into_iter().map(named).collect()
+    }
+}
+
+/// Refuses a folder of label maps that holds them in folders of its own, as one for each annotator
+/// or structure: their images would count as unlabelled.
+fn check_inner_folders(root: &Path, labels: &str) -> Result<(), CohortError> {
+    let path = root.join(labels);
+    if !fault::is_dir(&path).map_err(StoreError::io("look at the folder", &path))? {
+        return Ok(());
+    }
+    let mut inner = Vec::new();
+    for folder in subfolders(&path)? {
+        if !volumes(&folder)?.is_empty() {
+            inner.push(shown(&file_name(&folder)));
+        }
+    }
+    if inner.is_empty() {
+        return Ok(());
+    }
+    let problem = format!(
+        "the label maps in {labels}/ lie in folders of their own ({}): write a table with the columns image and label, or \
+         label_NAME for each structure, or let `pdl init` propose one",
+        listed(&inner)
+    );
+    Err(unpaired(root, problem))
+}
+
+/// The first of some names, and how many more there are.
+fn listed(names: &[String]) -> String {
+    let shown: Vec<&str> = names.iter().take(MOST_NAMES).map(String::as_str).collect();
+    match names.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
     }
 }
 

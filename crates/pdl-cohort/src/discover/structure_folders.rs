@@ -5,15 +5,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use pdl_findings::{Code, Finding};
 use pdl_store::memory::MemoryShare;
 
+use super::description::shown;
 use super::subject_table::SubjectTable;
 use super::volume_files::{VolumeFile, VolumeFiles, last_name, unique};
 use super::{DiscoveredCase, Layout};
 use crate::CohortError;
 use crate::attributes::Modality;
-use crate::pairing;
-use crate::volume_names::{is_image_name, is_label_name};
+use crate::patient_names;
+use crate::volume_names::{is_image_name, is_label_name, is_label_word, words};
 
 /// TotalSegmentator's table of its cases, and the column that names them.
 const CASES: (&str, &str) = ("meta.csv", "image_id");
@@ -32,7 +34,7 @@ pub(super) fn find(
     let names = unique(ids.iter());
     let table = SubjectTable::read(&files.root.join(CASES.0), CASES.1, memory)?;
     let patients: Option<Vec<String>> =
-        found.iter().map(|case| pairing::patient_of_folder(case.folder)).collect();
+        found.iter().map(|case| patient_names::of_folder(case.folder)).collect();
     let mut cases = Vec::with_capacity(found.len());
     for (number, (case, id)) in found.iter().zip(&ids).enumerate() {
         let stated = Some(id.clone()).filter(|id| names.contains(id));
@@ -43,8 +45,9 @@ pub(super) fn find(
         }
         cases.push(discovered);
     }
+    let findings = unused(&found).into_iter().collect();
     let kind = "a folder for each case, and a mask for each structure in a folder inside";
-    Ok(Some(Layout { cases, kind, ..Layout::default() }))
+    Ok(Some(Layout { cases, kind, findings, tables: &[CASES.0], ..Layout::default() }))
 }
 
 /// The folder of a case.
@@ -52,6 +55,8 @@ struct StructureFolder<'a> {
     folder: &'a Path,
     image: &'a VolumeFile,
     masks: Vec<&'a VolumeFile>,
+    /// Label maps beside the image, which are not used.
+    whole: Vec<&'a VolumeFile>,
 }
 
 /// Every case; `None` if the layout is another one.
@@ -72,11 +77,17 @@ fn cases(files: &VolumeFiles) -> Option<Vec<StructureFolder<'_>>> {
     }
     let mut cases = Vec::new();
     for (folder, volumes) in images {
-        let [image] = volumes else { return None };
+        let masks = masks.remove(folder).unwrap_or_default();
+        let is_whole = |file: &&&VolumeFile| words(&file.stem).iter().any(|word| is_label_word(word));
+        // AbdomenAtlas has the label map of all structures beside the image, too.
+        let whole: Vec<&VolumeFile> =
+            volumes.iter().filter(is_whole).filter(|_| !masks.is_empty()).copied().collect();
+        let mut images = volumes.iter().filter(|file| !whole.contains(*file));
+        let (Some(image), None) = (images.next(), images.next()) else { return None };
         if folder == Path::new("") {
             return None;
         }
-        cases.push(StructureFolder { folder, image, masks: masks.remove(folder).unwrap_or_default() });
+        cases.push(StructureFolder { folder, image, masks, whole });
     }
     // A mask alone under the name of a label map is one.
     let of_structures = |case: &StructureFolder<'_>| {
@@ -86,6 +97,20 @@ fn cases(files: &VolumeFiles) -> Option<Vec<StructureFolder<'_>>> {
         is_image_name(&case.image.stem) || last_name(case.folder).eq_ignore_ascii_case(&case.image.stem)
     };
     (cases.iter().all(is_image) && cases.iter().any(of_structures)).then_some(cases)
+}
+
+/// Finding about label maps beside the folders of masks.
+fn unused(cases: &[StructureFolder<'_>]) -> Option<Finding> {
+    let mut names: BTreeMap<&str, usize> = BTreeMap::new();
+    cases.iter().flat_map(|case| &case.whole).for_each(|file| *names.entry(&file.stem).or_default() += 1);
+    let listed: Vec<String> =
+        names.iter().map(|(name, count)| format!("{} ({count})", shown(name))).collect();
+    let message = format!(
+        "label maps beside the folders of masks are not used: {}. To use them instead, name them in a table with the columns \
+         image and label",
+        listed.join(", ")
+    );
+    (!listed.is_empty()).then(|| Finding::new(Code::FilesUnused, message))
 }
 
 impl StructureFolder<'_> {

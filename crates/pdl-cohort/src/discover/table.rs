@@ -5,7 +5,9 @@ use std::path::Path;
 
 use csv::StringRecord;
 use pdl_dicom::acquisition::KEYWORDS;
+use pdl_findings::{Code, Finding};
 use pdl_store::memory::MemoryShare;
+use pdl_store::plural::counted;
 use pdl_store::printable::from_cell;
 use pdl_store::suggest::nearest;
 use pdl_store::{StoreError, fault, table};
@@ -16,6 +18,7 @@ use super::table_row::Row;
 use super::table_text::{self, is_missing, with_slashes};
 use super::{ANNOTATED_COLUMN, Carried, DiscoveredCase, Layout};
 use crate::CohortError;
+use crate::attributes::Split;
 use crate::case_id::CaseLabel;
 use crate::case_row;
 use crate::invalid_option::InvalidOption;
@@ -25,9 +28,27 @@ use crate::volume_names::{is_label_word, words};
 /// Approximate memory of a row of a cohort's table until it is a case, without its text, in bytes.
 const ROW_BYTES: u64 = 1536;
 
-/// The column of the patients, and the name that it has in `cases.parquet`.
+/// The column of the patients.
 const PATIENT: &str = "patient";
-const PATIENT_ID: &str = "patient_id";
+/// Other names of that column, in lower case, in the order of preference; the first is that of
+/// `cases.parquet`.
+const PATIENTS: [&str; 9] = [
+    "patient_id",
+    "patientid",
+    "patient id",
+    "patient-id",
+    "subject_id",
+    "subjectid",
+    "subject",
+    "participant_id",
+    "participant",
+];
+
+/// The column of the splits, and others that hold them where all their values are splits.
+const SPLIT: &str = "split";
+const SPLITS: [&str; 7] = ["set", "subset", "partition", "data_split", "dataset_split", "split_set", FOLD];
+/// The column of the folds of a cross-validation.
+pub(super) const FOLD: &str = "fold";
 
 pub(super) fn from_csv(
     path: &Path,
@@ -40,16 +61,22 @@ pub(super) fn from_csv(
     let (separator, text) = separated(&bytes);
     let mut reader =
         csv::ReaderBuilder::new().delimiter(separator).trim(csv::Trim::All).flexible(true).from_reader(text);
-    let headers = known_names(path, reader.headers().map_err(problem)?)?;
+    let stated = reader.headers().map_err(problem)?.clone();
+    let headers = known_names(path, &stated)?;
     if !headers.iter().any(|name| name == "image" || name.starts_with(named_columns::IMAGE)) {
         let names = headers.iter().collect::<Vec<_>>().join(", ");
         return Err(quoting(path, "it has no column named image", format!(", only: {names}")));
     }
     let names: Vec<&str> = headers.iter().collect();
     check_label_column(path, &names)?;
+    let place = |column: &str| names.iter().position(|name| *name == column);
+    let place_stated = |column: &str| place(column).or_else(|| stated.iter().position(|name| name == column));
+    let splits = may_be_splits(&names).filter_map(|column| Some((column, place(column)?)));
+    let splits: Vec<(&str, usize)> = splits.collect();
+    let fold = folds_of(&names).filter(|_| !carry.contains(FOLD)).map(str::to_owned);
+    let carry: BTreeSet<String> = carry.iter().cloned().chain(fold).collect();
     let places = carry.iter().map(|column| {
-        let place = names.iter().position(|name| name == column);
-        place.map(|place| (column, place)).ok_or_else(|| no_column(path, column, &names))
+        place_stated(column).map(|place| (column, place)).ok_or_else(|| no_column(path, column, &names))
     });
     let places = places.collect::<Result<Vec<_>, _>>()?;
     let image = names.iter().position(|name| *name == "image");
@@ -63,6 +90,7 @@ pub(super) fn from_csv(
         .map(|(n, name)| (n, *name))
         .collect();
     let (mut rows, mut carried) = (Vec::new(), Vec::new());
+    let mut further: Vec<Vec<Option<String>>> = vec![Vec::new(); splits.len()];
     for record in reader.records() {
         let record = record.map_err(problem)?;
         memory.take(ROW_BYTES + 2 * record.as_slice().len() as u64).map_err(no_memory(path))?;
@@ -87,10 +115,57 @@ pub(super) fn from_csv(
             .filter(|(_, text)| !is_missing(text))
             .collect();
         rows.push(row);
+        for (values, (_, place)) in further.iter_mut().zip(&splits) {
+            values.push(value(*place));
+        }
         carried.push(places.iter().map(|(column, place)| ((*column).clone(), value(*place))).collect());
     }
+    for values in further {
+        if take_splits(&mut rows, values) {
+            break;
+        }
+    }
     let order: Vec<String> = named.iter().map(|(_, column)| (*column).to_owned()).collect();
-    from_rows(path, rows, carried, &order)
+    from_rows(path, rows, carried, &order).map(tell_folds)
+}
+
+/// The columns that may hold the splits, in the order of preference; none where one is called so.
+fn may_be_splits<'a>(names: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+    let column = |known: &&str| names.iter().find(|name| name.eq_ignore_ascii_case(known)).copied();
+    let has_own = names.contains(&SPLIT);
+    SPLITS.iter().filter(move |_| !has_own).filter_map(move |known| column(known))
+}
+
+/// The column of the folds.
+fn folds_of<'a>(names: &[&'a str]) -> Option<&'a str> {
+    names.iter().copied().find(|name| *name == FOLD)
+}
+
+/// Takes the values of a column as splits, if all are such; whether they were.
+fn take_splits(rows: &mut [Row], values: Vec<Option<String>>) -> bool {
+    let known = || values.iter().flatten().filter(|text| !is_missing(text));
+    if known().next().is_none() || !known().all(|text| text.parse::<Split>().is_ok()) {
+        return false;
+    }
+    rows.iter_mut().zip(values).for_each(|(row, value)| row.split = value.filter(|text| !is_missing(text)));
+    true
+}
+
+/// Finding about folds that a table states, which are none of the splits.
+fn tell_folds(mut layout: Layout) -> Layout {
+    let values = || layout.cases.iter().filter_map(|found| found.carried.get(FOLD)?.as_deref());
+    let folds: BTreeSet<&str> = values().collect();
+    let are_splits = folds.iter().all(|value| value.parse::<Split>().is_ok());
+    let is_given = layout.cases.iter().any(|found| found.split.is_some());
+    if folds.len() > 1 && !are_splits && !is_given {
+        let message = format!(
+            "the table states {}, which are stored in the column {FOLD} of cases.parquet; pdl draws its own splits, and \
+             `pdl rank OUT --group-by {FOLD}` holds out one of these folds after the other",
+            counted(folds.len(), "fold")
+        );
+        layout.findings.push(Finding::new(Code::FoldsGiven, message));
+    }
+    layout
 }
 
 pub(super) fn from_parquet(
@@ -109,11 +184,20 @@ pub(super) fn from_parquet(
             row.take_cell(column, value);
         }
     }
-    if !has(PATIENT) && has(PATIENT_ID) {
-        for (row, value) in rows.iter_mut().zip(table::read_text(path, PATIENT_ID, memory)?) {
+    let other = |known: &&str| names.iter().find(|name| name.eq_ignore_ascii_case(known));
+    if let Some(column) = PATIENTS.iter().find_map(other).filter(|_| !has(PATIENT)) {
+        for (row, value) in rows.iter_mut().zip(table::read_text(path, column, memory)?) {
             row.patient = value.filter(|text| !is_missing(text));
         }
     }
+    let columns: Vec<&str> = names.iter().map(String::as_str).collect();
+    for column in may_be_splits(&columns) {
+        if take_splits(&mut rows, table::read_text(path, column, memory)?) {
+            break;
+        }
+    }
+    let fold = folds_of(&columns).map(str::to_owned);
+    let carry: BTreeSet<String> = carry.iter().cloned().chain(fold).collect();
     for column in Row::text_columns().filter(|column| names.iter().any(|name| name == column)) {
         for (row, value) in rows.iter_mut().zip(table::read_text(path, column, memory)?) {
             row.take_text(column, value);
@@ -125,7 +209,7 @@ pub(super) fn from_parquet(
             row.named.extend(value.filter(|text| !is_missing(text)).map(|text| (column.clone(), text)));
         }
     }
-    for column in carry {
+    for column in &carry {
         if !names.contains(column) {
             return Err(no_column(path, column, &names.iter().map(String::as_str).collect::<Vec<_>>()));
         }
@@ -133,7 +217,7 @@ pub(super) fn from_parquet(
             row.insert(column.clone(), value.filter(|text| !text.is_empty()).map(|text| shown(&text)));
         }
     }
-    from_rows(path, rows, carried, &named)
+    from_rows(path, rows, carried, &named).map(tell_folds)
 }
 
 /// The rows of a Parquet table with their images alone.
@@ -158,20 +242,23 @@ fn separated(bytes: &[u8]) -> (u8, &[u8]) {
 }
 
 /// The names of columns, those that are known in lower case whatever the table writes, and the
-/// patients' where that of `cases.parquet` stands.
+/// patients' where it has another usual name.
 ///
 /// # Errors
 /// [`CohortError::Table`] where two columns have one known name.
 fn known_names(path: &Path, headers: &StringRecord) -> Result<StringRecord, CohortError> {
     let known = |name: &str| {
         let lower = name.to_lowercase();
-        let is_known = lower == Row::IMAGE || lower == PATIENT_ID || Row::COLUMNS.contains(&lower.as_str());
+        let is_known = [Row::IMAGE, FOLD].contains(&lower.as_str()) || Row::COLUMNS.contains(&lower.as_str());
         if is_known { lower } else { name.to_owned() }
     };
-    let names: Vec<String> = headers.iter().map(known).collect();
-    let has_patient = names.iter().any(|name| name == PATIENT);
-    let patient = |name: String| if name == PATIENT_ID && !has_patient { PATIENT.to_owned() } else { name };
-    let names: Vec<String> = names.into_iter().map(patient).collect();
+    let mut names: Vec<String> = headers.iter().map(known).collect();
+    if !names.iter().any(|name| name == PATIENT) {
+        let place = |known: &&str| names.iter().position(|name| name.eq_ignore_ascii_case(known));
+        if let Some(place) = PATIENTS.iter().find_map(place) {
+            PATIENT.clone_into(&mut names[place]);
+        }
+    }
     let count = |column: &&&str| names.iter().filter(|name| name == *column).count();
     match [Row::IMAGE].iter().chain(&Row::COLUMNS).find(|column| count(column) > 1) {
         None => Ok(names.iter().collect()),

@@ -17,12 +17,11 @@ use crate::attributes::Split;
 use crate::volume_names::words;
 
 /// Endings of tables.
-const TABLES: [&str; 7] = ["csv", "tsv", "xls", "xlsx", "ods", "parquet", "feather"];
+const TABLES: [&str; 8] = ["csv", "tsv", "jsonl", "xls", "xlsx", "ods", "parquet", "feather"];
 /// Endings of lists, which matter where their name is one of splits.
 const LISTS: [&str; 5] = ["json", "txt", "yaml", "yml", "pkl"];
-/// Tables that are read with the layout of their data set, or hold nothing of patients.
-const KNOWN: [&str; 5] =
-    ["participants.tsv", "samples.tsv", "meta.csv", "metadata_schema.csv", "splits_final.json"];
+/// Files that hold nothing of patients, or are told of elsewhere.
+const KNOWN: [&str; 3] = ["samples.tsv", "metadata_schema.csv", "splits_final.json"];
 /// Endings of files of volumes, or of archives of such, that are not read.
 const UNREAD: [&str; 16] = [
     ".mgz", ".mgh", ".npy", ".npz", ".mat", ".h5", ".hdf5", ".mnc", ".vtk", ".vti", ".pt", ".zarr", ".zip",
@@ -33,15 +32,20 @@ const OF_LAYOUT: [&str; 3] = [".", "images", "labels"];
 /// Words of the names of lists of splits.
 const SPLIT_WORDS: [&str; 4] = ["split", "splits", "fold", "folds"];
 
-/// Finding about such files in the folder of a cohort itself.
+/// Finding about such files in the folder of a cohort itself, other than those that were `read`
+/// with its layout.
 ///
 /// # Errors
 /// [`StoreError`] if the machine keeps the folder from being listed.
-pub(super) fn beside(folder: &Path) -> Result<Option<Finding>, StoreError> {
+pub(super) fn beside(folder: &Path, read: &[&str]) -> Result<Option<Finding>, StoreError> {
     let mut names = Vec::new();
     for entry in fault::list(folder).map_err(StoreError::io("list the folder", folder))? {
         let path = entry.path();
-        if may_describe(&path) && fault::is_file(&path).map_err(StoreError::io("look at the file", &path))? {
+        let is_read = read.contains(&file_name(&path).as_str());
+        if !is_read
+            && may_describe(&path)
+            && fault::is_file(&path).map_err(StoreError::io("look at the file", &path))?
+        {
             names.push(shown(&file_name(&path)));
         }
     }
@@ -126,14 +130,19 @@ mod tests {
 
     #[test]
     fn tables_and_lists_of_splits_may_describe_a_cohort() {
-        for name in
-            ["Clinical.XLSX", "info.csv", "train.txt", "split.json", "my_folds.json", "validation.txt"]
-        {
+        for name in [
+            "Clinical.XLSX",
+            "info.csv",
+            "meta.csv",
+            "metadata.jsonl",
+            "train.txt",
+            "split.json",
+            "my_folds.json",
+            "validation.txt",
+        ] {
             assert!(may_describe(Path::new(name)), "{name}");
         }
-        for name in
-            ["participants.tsv", "README.txt", "dataset.json", "splits_final.json", ".a.csv", "a.nii.gz"]
-        {
+        for name in ["samples.tsv", "README.txt", "dataset.json", "splits_final.json", ".a.csv", "a.nii.gz"] {
             assert!(!may_describe(Path::new(name)), "{name}");
         }
     }

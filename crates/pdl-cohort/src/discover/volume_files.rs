@@ -8,9 +8,7 @@ use pdl_io::{is_volume_name, stack, stem};
 
 use super::DiscoveredCase;
 use crate::case_id::CaseLabel;
-
-/// A folder of the archives that macOS makes, which holds twins of all files.
-const MAC_FOLDER: &str = "__MACOSX";
+use crate::volume_names::MAC_FOLDER;
 
 /// A volume below a cohort's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]

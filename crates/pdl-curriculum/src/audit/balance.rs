@@ -118,8 +118,12 @@ pub(super) fn small_groups(groups: &[ColumnValueCount], smallest: usize) -> Vec<
         let small: Vec<&ColumnValueCount> = of_split.iter().filter(|group| group.cases < smallest).collect();
         let ColumnValueCount { split, column, .. } = small.first()?;
         let all: usize = of_split.iter().map(|group| group.cases).sum();
+        let value = |group: &ColumnValueCount| match group.value.as_str() {
+            "null" => "none".to_owned(),
+            value => value.to_owned(),
+        };
         let named: Vec<String> =
-            small.iter().take(NAMED).map(|group| format!("{} ({})", group.value, group.cases)).collect();
+            small.iter().take(NAMED).map(|group| format!("{} ({})", value(group), group.cases)).collect();
         let further = match small.len().saturating_sub(NAMED) {
             0 => String::new(),
             further => format!(" and {further} more"),

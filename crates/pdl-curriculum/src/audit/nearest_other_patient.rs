@@ -44,11 +44,8 @@ impl NearestOtherPatient {
     /// at least `margin`, and the smallest one by half of it. Of nested groups the smallest counts,
     /// so that two similar persons stay two.
     ///
-    /// Empty with few `patients`.
-    pub(crate) fn standing_out(&self, patients: usize, margin: f64) -> Vec<CasePair> {
-        if patients < FEWEST_TO_STAND_OUT {
-            return Vec::new();
-        }
+    /// Of few patients the pairs are too uncertain to be reported: see [`FEWEST_TO_STAND_OUT`].
+    pub(crate) fn standing_out(&self, margin: f64) -> Vec<CasePair> {
         let smallest = |case| {
             let groups = (1..=MOST_OF_ONE_PERSON).map_while(|others| self.group(case, others));
             let stands_out =
@@ -110,12 +107,11 @@ mod tests {
         for (a, b, value) in [(0, 1, 0.9), (0, 2, 0.5), (1, 2, 0.6), (0, 3, 0.4), (1, 3, 0.4), (2, 3, 0.7)] {
             nearest_others.see(a, b, value);
         }
-        assert_eq!(nearest_others.standing_out(20, 0.05), [(0, 1), (2, 3)]);
-        assert_eq!(nearest_others.standing_out(20, 0.2), [(0, 1)], "0.9 to 0.6; 0.7 to 0.6 is too near");
-        assert!(nearest_others.standing_out(19, 0.05).is_empty());
+        assert_eq!(nearest_others.standing_out(0.05), [(0, 1), (2, 3)]);
+        assert_eq!(nearest_others.standing_out(0.2), [(0, 1)], "0.9 to 0.6; 0.7 to 0.6 is too near");
         assert_eq!(nearest_others.unusual(&[]), 1.0 - (1.0 - 0.7) / 4.0);
         assert_eq!(nearest_others.unusual(&[(0, 1), (2, 3)]), 1.0 - (1.0 - 0.5) / 4.0);
-        assert!(NearestOtherPatient::new(3).standing_out(20, 0.0).is_empty());
+        assert!(NearestOtherPatient::new(3).standing_out(0.0).is_empty());
     }
 
     #[test]
@@ -130,7 +126,7 @@ mod tests {
         for (a, b) in (0..cases).flat_map(|a| (a + 1..cases).map(move |b| (a, b))) {
             nearest_others.see(a, b, similarity(a, b));
         }
-        let found = nearest_others.standing_out(cases, 0.07);
+        let found = nearest_others.standing_out(0.07);
         assert!(found.iter().all(|(a, b)| a / 3 == b / 3), "{found:?}");
         assert_eq!(found.len(), cases, "all three pairs of each of them");
         // A usual cohort has none.
@@ -138,7 +134,7 @@ mod tests {
         for (a, b) in (0..20).flat_map(|a| (a + 1..20).map(move |b| (a, b))) {
             usual.see(a, b, 0.8 + 0.007 * ((a * 7 + b * 13) % 11) as f32);
         }
-        assert!(usual.standing_out(20, 0.05).is_empty());
+        assert!(usual.standing_out(0.05).is_empty());
         // Two persons who resemble each other, with a duplicate each, are two.
         let mut duplicates = NearestOtherPatient::new(22);
         let value = |a: usize, b: usize| match (a / 2 == b / 2, a < 4 && b < 4) {
@@ -149,12 +145,12 @@ mod tests {
         for (a, b) in (0..22_usize).flat_map(|a| (a + 1..22).map(move |b| (a, b))) {
             duplicates.see(a, b, value(a, b));
         }
-        assert!(duplicates.standing_out(20, 0.07).iter().all(|(a, b)| a / 2 == b / 2));
+        assert!(duplicates.standing_out(0.07).iter().all(|(a, b)| a / 2 == b / 2));
         // Nor has one in which each case is most like those before and after it.
         let mut line = NearestOtherPatient::new(20);
         for (a, b) in (0..20_usize).flat_map(|a| (a + 1..20).map(move |b| (a, b))) {
             line.see(a, b, 1.0 - 0.2 * (b - a) as f32);
         }
-        assert!(line.standing_out(20, 0.05).is_empty());
+        assert!(line.standing_out(0.05).is_empty());
     }
 }

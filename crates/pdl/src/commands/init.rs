@@ -6,7 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use pdl_cohort::attributes::Modality;
+use pdl_cohort::attributes::{Modality, Split};
 use pdl_cohort::pairing::Paired;
 use pdl_cohort::survey::{Structures, Survey, survey};
 use pdl_console::{ExitStatus, counted, say, shorten};
@@ -94,7 +94,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     lines.iter().for_each(|line| say(line));
     say(&format!("wrote {}", path.display()));
     if let Some(paired) = &seen.proposed {
-        say(&format!("wrote {} ({}; check them)", cohort.display(), counted(paired.pairs.len(), "pair")));
+        let what = if seen.pairs == 0 { "image" } else { "pair" };
+        say(&format!("wrote {} ({}; check them)", cohort.display(), counted(paired.pairs.len(), what)));
     }
     say(&format!("Next: {next}"));
     Ok(ExitStatus::Done)
@@ -164,7 +165,8 @@ fn table(cohort: &Path, out: &Path, paired: &Paired) -> Result<String> {
         let images = fields(&channels, &pair.channels, Some(&pair.image));
         let labels = fields(&structures, &pair.structures, pair.label.as_ref());
         let row = [id].into_iter().chain(images).chain(labels).chain([patient]);
-        let split = splits.as_ref().map(|splits| splits[number].to_string());
+        let of_folder = |split: Option<Split>| split.map_or(String::new(), |split| split.to_string());
+        let split = splits.as_ref().map(|splits| of_folder(splits[number]));
         let further = columns.len() - usize::from(split.is_some());
         table.write_record(row.chain(split).chain(blank(further)))?;
     }
