@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use bytesize::ByteSize;
-use clap::ArgMatches;
+use clap::{ArgMatches, Command};
 use clap::parser::ValueSource;
 use pdl_cohort::parameters::IndexParameters;
 use pdl_curriculum::audit::AuditParameters;
@@ -74,7 +74,7 @@ pub(crate) struct Settings {
 /// The keys of every section, in the order in which the options are declared.
 pub(crate) fn keys() -> [(&'static str, Vec<String>); 6] {
     fn of<T: clap::Args>() -> Vec<String> {
-        let command = T::augment_args(clap::Command::new("section"));
+        let command = T::augment_args(Command::new("section"));
         command.get_arguments().map(|arg| arg.get_id().to_string()).collect()
     }
     [
@@ -168,9 +168,14 @@ fn label_names(labels: &BTreeMap<String, String>) -> Result<BTreeMap<u16, String
 /// The section of the file, with the flags of it that were typed in place of its values.
 fn overlay<T>(mut section: toml::Table, fallback: T, matches: &[&ArgMatches]) -> Result<T>
 where
-    T: clap::FromArgMatches + Serialize + DeserializeOwned,
+    T: clap::Args + Serialize + DeserializeOwned,
 {
-    for matches in matches {
+    let options = T::augment_args(Command::new("pdl"));
+    // A build with debug assertions panics when it reads options that a command does not have.
+    let has_options = |matches: &&&ArgMatches| {
+        options.get_arguments().all(|option| matches.try_contains_id(option.get_id().as_str()).is_ok())
+    };
+    for matches in matches.iter().filter(has_options) {
         let Ok(flags) = T::from_arg_matches(matches) else { continue }; // not a command with these options
         for (key, value) in toml::Table::try_from(&flags)? {
             let typed = matches.ids().any(|id| id.as_str() == key)

@@ -95,7 +95,7 @@ impl<R: Read> Numbers<'_, R> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::count as pages_of;
     use std::io::Cursor;
 
     /// A file of one page with one entry: tag 256 of a type, with one value.
@@ -114,7 +114,7 @@ mod tests {
         let count = |is_big, kind| {
             let bytes = page(is_big, kind);
             let held = bytes.len() as u64;
-            super::count(&mut Cursor::new(bytes), held)
+            pages_of(&mut Cursor::new(bytes), held)
         };
         assert_eq!((count(true, 4), count(false, 4), count(false, 512)), (Ok(1), Ok(1), Ok(1)));
         assert_eq!(count(true, 512), Err("its page 1 has an entry of unknown type 512".to_owned()));
