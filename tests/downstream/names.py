@@ -80,6 +80,27 @@ def slices_as_pictures(user):
     return cases.summary()
 
 
+def masks_of_structures_as_pictures(user):
+    """Montgomery: X-rays as PNG, with a mask of 0 and 255 for each lung in folders of their own"""
+    for n in range(1, 13):
+        image, labels, _ = load("ct", n)
+        grey = np.clip((image[:, :, 15].T + 1000) / 6, 0, 255).astype(np.uint8)
+        files = {"CXR_png": grey}
+        for value, folder in ((1, "leftMask"), (2, "rightMask")):
+            files[folder] = (255 * (labels[:, :, 15].T == value)).astype(np.uint8)
+        for folder, pixels in files.items():
+            (user.cohort / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(user.cohort / folder / f"MCUCXR_{n:04d}_0.png")
+    cases = user.init_and_curate()
+    expect("labels", {1: "left", 2: "right"}, cases.names)
+    for n in (1, 12):
+        _, labels, _ = load("ct", n)
+        counts = [int((labels[:, :, 15] == value).sum()) for value in (1, 2)]
+        row = next(row for row in cases.rows if row["case_id"] == f"MCUCXR_{n:04d}_0")
+        expect("pixels of the lungs", counts, [label["voxels"] for label in row["labels"]])
+    return cases.summary()
+
+
 def folders_of_splits_in_known_layouts(user):
     """VerSe, KiTS, TotalSegmentator 511: train/, test/ and dataset-01training/ around folders of cases"""
     structures, verse = user.folder / "structures", user.folder / "verse"

@@ -352,7 +352,7 @@ impl Named {
         if let Some(names) = names.filter(|_| !found.structures.is_empty()) {
             let image = volumes.image.as_ref().map(|image| image.grid);
             let round_labels = self.labels.round_labels;
-            let grid = MaskGrid { image, resample: self.resample_labels, round_labels };
+            let grid = MaskGrid { image, resample: self.resample_labels, round_labels, stacks: found.stacks };
             let (merged, findings) = names.merge(&found.structures, grid, memory)?;
             volumes.take_parts(1, merged.parts);
             volumes.labels = Some(merged.map);

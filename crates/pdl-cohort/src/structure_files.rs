@@ -36,6 +36,8 @@ pub(crate) struct MaskGrid {
     pub resample: bool,
     /// Maximum distance from an integer at which a voxel is rounded, if stated.
     pub round_labels: Option<f32>,
+    /// Spacing and axes of masks that are stacks, or pictures.
+    pub stacks: StackHint,
 }
 
 /// Reads the masks of `structures`, files by name, and merges those that `label` gives a label;
@@ -87,7 +89,7 @@ fn read(
     grid: MaskGrid,
     memory: &MemoryShare<'_>,
 ) -> Result<(LabelMap, Vec<Part>), Refusal> {
-    let read = stacks::read_labels(path, StackHint::default(), grid.round_labels, memory);
+    let read = stacks::read_labels(path, grid.stacks, grid.round_labels, memory);
     let read = read.map_err(|unread| refusal(name, &unread))?;
     let mask = read.map;
     let values: BTreeSet<u16> = mask.voxels.iter().copied().filter(|value| *value != 0).collect();
