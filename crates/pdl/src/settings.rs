@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use bytesize::ByteSize;
-use clap::{ArgMatches, Command};
 use clap::parser::ValueSource;
+use clap::{ArgMatches, Command};
 use pdl_cohort::parameters::IndexParameters;
 use pdl_curriculum::audit::AuditParameters;
 use pdl_curriculum::parameters::RankParameters;

@@ -133,7 +133,7 @@ pub(super) fn from_csv(
 fn may_be_splits<'a>(names: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
     let column = |known: &&str| names.iter().find(|name| name.eq_ignore_ascii_case(known)).copied();
     let has_own = names.contains(&SPLIT);
-    SPLITS.iter().filter(move |_| !has_own).filter_map(move |known| column(known))
+    SPLITS.iter().filter(move |_| !has_own).filter_map(column)
 }
 
 /// The column of the folds.
