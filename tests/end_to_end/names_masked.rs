@@ -177,6 +177,30 @@ fn people_of_a_table_stand_nowhere_when_it_goes_by_pseudonyms() {
 }
 
 #[test]
+fn people_by_the_names_of_images_stand_nowhere_when_these_go_by_pseudonyms() {
+    let (place, out) = (folder(), folder());
+    let families = ["Zweistein", "Morgenrot", "Abendstern", "Dreifuss", "Vierkant"];
+    for (number, family) in families.iter().enumerate() {
+        for visit in 1..3 {
+            let file =
+                |kind: &str| place.path().join(format!("{kind}/{family}_{number}_visit{visit}.nii.gz"));
+            write_volumes(&file("images"), &file("labels"), 2 * number + visit);
+        }
+    }
+    // A list that is not that of the folders.
+    let images = families.map(|family| format!("{family}_0_visit1.nii.gz"));
+    let list = serde_json::json!({ "training": images, "labels": {"1": "heart"} });
+    fs::write(place.path().join("dataset.json"), list.to_string()).unwrap();
+    let (cases, printed) = curate_hidden(place.path(), out.path(), &["--pseudonyms", "--modality", "CT"]);
+    let planted = families.iter().map(|family| (*family).to_owned()).collect();
+    no_word_of(&planted, &printed, "a message");
+    no_file_says(&planted, out.path());
+    let patients: BTreeSet<&str> = cases.rows.iter().map(|row| row.patient_id.as_str()).collect();
+    assert_eq!(patients.len(), families.len());
+    assert!(cases.findings.iter().any(|finding| finding.code == Code::PatientByName));
+}
+
+#[test]
 fn columns_of_a_table_that_name_nobody_are_kept_as_they_are() {
     let people = people();
     let (place, out) = (folder(), folder());

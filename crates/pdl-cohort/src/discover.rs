@@ -411,13 +411,12 @@ impl Layout {
         let names: Vec<String> = self.cases.iter().map(name).collect();
         let Some(patients) = patient_names::of_names(&names) else { return };
         let count = patients.iter().collect::<BTreeSet<_>>().len();
+        // Without an example: the names may be people's.
         let message = format!(
-            "the names of the images state {} of {}, such as {} in {}, which are kept in one split. If these are other \
-             than that, use a table with a column patient",
+            "the names of the images state {} of {}; the cases of one are kept in one split. If the patients are others, use a \
+             table with a column patient",
             counted(count, "patient"),
-            counted(names.len(), "case"),
-            shown(&patients[0]),
-            shown(&names[0])
+            counted(names.len(), "case")
         );
         self.findings.push(Finding::new(Code::PatientByName, message));
         let all = self.cases.iter_mut().zip(patients);

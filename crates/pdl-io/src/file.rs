@@ -13,7 +13,7 @@ use pdl_store::memory::{MemoryError, MemoryShare};
 use pdl_store::regular_file;
 
 use crate::endings::split_frame;
-use crate::gzip::{FOLLOWED, Members};
+use crate::gzip::{Followed, Members};
 use crate::{Part, ReadError, Unread};
 
 /// The file that a volume is named by, and those that it is read from.
@@ -143,10 +143,10 @@ impl<'a> Files<'a> {
     }
 
     pub(crate) fn damaged(&self, error: &io::Error) -> ReadError {
-        match error.to_string() {
-            problem if problem == FOLLOWED => self.invalid(problem),
-            problem => ReadError::Damaged { path: self.path.to_owned(), problem },
+        if error.get_ref().is_some_and(|cause| cause.is::<Followed>()) {
+            return self.invalid(error);
         }
+        ReadError::Damaged { path: self.path.to_owned(), problem: error.to_string() }
     }
 
     pub(crate) fn invalid(&self, problem: impl std::fmt::Display) -> ReadError {

@@ -9,8 +9,9 @@ use flate2::bufread::GzDecoder;
 const FIRST_BYTE: u8 = 0x1f;
 
 /// Why a stream is refused whose members are whole.
-pub(crate) const FOLLOWED: &str =
-    "other bytes follow its compressed data, which are whole: compress it again";
+#[derive(Debug, thiserror::Error)]
+#[error("other bytes follow its compressed data, which are whole: compress it again")]
+pub(crate) struct Followed;
 
 /// Inflates all members of a stream.
 pub(crate) struct Members<R> {
@@ -47,7 +48,7 @@ impl<R: BufRead> Members<R> {
                     return Ok(());
                 }
                 Some(_) => {
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, FOLLOWED));
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, Followed));
                 }
             }
         }

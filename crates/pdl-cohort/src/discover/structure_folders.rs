@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use pdl_findings::{Code, Finding};
 use pdl_store::memory::MemoryShare;
+use pdl_store::plural::counted;
 
-use super::description::shown;
 use super::subject_table::SubjectTable;
 use super::volume_files::{VolumeFile, VolumeFiles, last_name, unique};
 use super::{DiscoveredCase, Layout};
@@ -101,16 +101,12 @@ fn cases(files: &VolumeFiles) -> Option<Vec<StructureFolder<'_>>> {
 
 /// Finding about label maps beside the folders of masks.
 fn unused(cases: &[StructureFolder<'_>]) -> Option<Finding> {
-    let mut names: BTreeMap<&str, usize> = BTreeMap::new();
-    cases.iter().flat_map(|case| &case.whole).for_each(|file| *names.entry(&file.stem).or_default() += 1);
-    let listed: Vec<String> =
-        names.iter().map(|(name, count)| format!("{} ({count})", shown(name))).collect();
+    let count: usize = cases.iter().map(|case| case.whole.len()).sum();
     let message = format!(
-        "label maps beside the folders of masks are not used: {}. To use them instead, name them in a table with the columns \
-         image and label",
-        listed.join(", ")
+        "{} beside the folders of masks are not used. To use them instead, name them in a table with the columns image and label",
+        counted(count, "label map")
     );
-    (!listed.is_empty()).then(|| Finding::new(Code::FilesUnused, message))
+    (count > 0).then(|| Finding::new(Code::FilesUnused, message))
 }
 
 impl StructureFolder<'_> {
