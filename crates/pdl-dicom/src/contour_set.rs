@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::polygon::{Polygon, Related, Relation, Rows, Spans, joined, length, spans, without};
+use crate::polygon::{Crossings, Polygon, Related, Relation, Rows, Spans, joined, length, spans, without};
 use crate::raster::Pixels;
 
 /// Maximum nesting of contours; deeper ones combine by XOR, whether they overlap or not.
@@ -84,7 +84,10 @@ impl ContourSet {
 
     /// A flag for every pixel of a slice of `size` (columns, rows), columns fastest.
     pub(crate) fn mask(&self, size: [usize; 2]) -> Vec<bool> {
-        self.pixels(&self.region, size).closed
+        match &self.region {
+            Region::EvenOdd(members) => Pixels::closed(self.members(members), size),
+            region => self.pixels(region, size).closed,
+        }
     }
 
     /// The area that it encloses, square pixels.
@@ -95,7 +98,12 @@ impl ContourSet {
             return 0.0;
         }
         let rows = Rows::between(low, high, ROWS_A_PIXEL);
-        self.spans(&self.region, rows).map(|spans| length(&spans)).sum::<f64>() * rows.step
+        match &self.region {
+            Region::EvenOdd(members) => {
+                Crossings::new(self.members(members).flat_map(Polygon::edges), rows).area()
+            }
+            region => self.spans(region, rows).map(|spans| length(&spans)).sum::<f64>() * rows.step,
+        }
     }
 
     /// Whether a part of it lies beyond a slice of `size` (columns, rows) by more than a pixel.
@@ -106,11 +114,13 @@ impl ContourSet {
         self.polygons.iter().any(|polygon| beyond(polygon, 0) || beyond(polygon, 1))
     }
 
+    fn members<'a>(&'a self, members: &'a [usize]) -> impl Iterator<Item = &'a Polygon> {
+        members.iter().map(|member| &self.polygons[*member])
+    }
+
     fn pixels(&self, region: &Region, size: [usize; 2]) -> Pixels {
         match region {
-            Region::EvenOdd(members) => {
-                Pixels::of(members.iter().map(|member| &self.polygons[*member]), size)
-            }
+            Region::EvenOdd(members) => Pixels::of(self.members(members), size),
             Region::Join(parts) => {
                 let mut all = Pixels::of(std::iter::empty(), size);
                 parts.iter().for_each(|part| all.join(&self.pixels(part, size)));
@@ -127,9 +137,7 @@ impl ContourSet {
     /// The spans of the region, row by row.
     fn spans<'a>(&'a self, region: &'a Region, rows: Rows) -> Box<dyn Iterator<Item = Spans> + 'a> {
         match region {
-            Region::EvenOdd(members) => {
-                Box::new(spans(members.iter().flat_map(|member| self.polygons[*member].edges()), rows))
-            }
+            Region::EvenOdd(members) => Box::new(spans(self.members(members).flat_map(Polygon::edges), rows)),
             Region::Join(parts) => {
                 let mut parts: Vec<_> = parts.iter().map(|part| self.spans(part, rows)).collect();
                 let of_row = move |_| {

@@ -18,13 +18,12 @@ pub struct Mask {
 impl Mask {
     /// Pixels of each slice that has any.
     pub fn counts(&self) -> BTreeMap<usize, usize> {
-        let count = |slice: &Vec<bool>| slice.iter().filter(|inside| **inside).count();
         self.slices.iter().map(|(z, slice)| (*z, count(slice))).collect()
     }
 
     /// Pixels of all slices.
     pub fn count(&self) -> usize {
-        self.counts().values().sum()
+        self.slices.values().map(|slice| count(slice)).sum()
     }
 
     /// Adds a pixel (columns fastest) of a slice.
@@ -39,6 +38,12 @@ impl Mask {
     pub(crate) fn forget_empty(&mut self) {
         self.slices.retain(|_, slice| slice.contains(&true));
     }
+}
+
+/// How many flags are set: in bytes, of which a vector register holds many.
+fn count(flags: &[bool]) -> usize {
+    let of_part = |part: &[bool]| usize::from(part.iter().map(|flag| u8::from(*flag)).sum::<u8>());
+    flags.chunks(usize::from(u8::MAX)).map(of_part).sum()
 }
 
 /// Paints masks one after the other, so that a later one wins where they overlap. Gives a label for

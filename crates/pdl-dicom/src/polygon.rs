@@ -154,7 +154,10 @@ impl Polygon {
         let [x, y] = other.points[0];
         let row = Rows { first: y, step: 1.0, count: 1 };
         let crossing = self.edges().filter(|(a, b)| (a[1] <= y) != (b[1] <= y));
-        Crossings::new(crossing, row).flatten().filter(|crossing| *crossing < x).count() % 2 == 1
+        let mut crossings = Crossings::new(crossing, row);
+        crossings
+            .next_row()
+            .is_some_and(|found| found.iter().filter(|crossing| **crossing < x).count() % 2 == 1)
     }
 
     /// Its area outside of another and inside, square pixels.
@@ -194,6 +197,8 @@ pub(crate) struct Crossings {
     /// From the lower end up, the lowest last.
     waiting: Vec<Edge>,
     active: Vec<Edge>,
+    /// Of the row that was asked for last.
+    found: Vec<f64>,
     rows: Rows,
     row: usize,
 }
@@ -203,14 +208,11 @@ impl Crossings {
         let upwards = |(a, b): Edge| if a[1] < b[1] { (a, b) } else { (b, a) };
         let mut waiting: Vec<Edge> = edges.map(upwards).filter(|(low, high)| low[1] < high[1]).collect();
         waiting.sort_by(|a, b| b.0[1].total_cmp(&a.0[1]));
-        Self { waiting, active: Vec::new(), rows, row: 0 }
+        Self { waiting, active: Vec::new(), found: Vec::new(), rows, row: 0 }
     }
-}
 
-impl Iterator for Crossings {
-    type Item = Vec<f64>;
-
-    fn next(&mut self) -> Option<Vec<f64>> {
+    /// The crossings of the next row; `None` after the last.
+    pub(crate) fn next_row(&mut self) -> Option<&[f64]> {
         if self.row == self.rows.count {
             return None;
         }
@@ -221,16 +223,27 @@ impl Iterator for Crossings {
         }
         self.active.retain(|(_, high)| y < high[1]);
         let crossing = |(low, high): &Edge| low[0] + (y - low[1]) / (high[1] - low[1]) * (high[0] - low[0]);
-        let mut found: Vec<f64> = self.active.iter().map(crossing).collect();
-        found.sort_by(f64::total_cmp);
-        Some(found)
+        self.found.clear();
+        self.found.extend(self.active.iter().map(crossing));
+        self.found.sort_unstable_by(f64::total_cmp);
+        Some(&self.found)
+    }
+
+    /// The area between them by the even-odd rule, square pixels.
+    pub(crate) fn area(mut self) -> f64 {
+        let mut lengths = 0.0;
+        while let Some(found) = self.next_row() {
+            lengths += found.chunks_exact(2).map(|pair| pair[1] - pair[0]).sum::<f64>();
+        }
+        lengths * self.rows.step
     }
 }
 
 /// Interior spans of edges, row by row, by the even-odd rule.
 pub(crate) fn spans(edges: impl Iterator<Item = Edge>, rows: Rows) -> impl Iterator<Item = Spans> {
-    let pairs = |found: Vec<f64>| found.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect();
-    Crossings::new(edges, rows).map(pairs)
+    let mut crossings = Crossings::new(edges, rows);
+    let pairs = |found: &[f64]| found.chunks_exact(2).map(|pair| [pair[0], pair[1]]).collect();
+    std::iter::from_fn(move || crossings.next_row().map(pairs))
 }
 
 /// The length of all spans.

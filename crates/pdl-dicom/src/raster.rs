@@ -5,8 +5,6 @@
 //! 0.05 pixels of an edge is inside, too, unless that edge is walked twice: such an edge bounds
 //! nothing.
 
-use std::collections::HashMap;
-
 use crate::polygon::{Crossings, Edge, ON_EDGE, Point, Polygon, Rows};
 
 /// The pixels of a region, a flag for every pixel of the slice, columns fastest.
@@ -22,15 +20,20 @@ impl Pixels {
     /// The pixels inside polygons by the even-odd rule in a slice of `size` (columns, rows).
     pub(crate) fn of<'a>(polygons: impl Iterator<Item = &'a Polygon>, size: [usize; 2]) -> Self {
         let edges = boundary(polygons);
-        let mut inside = vec![false; size[0] * size[1]];
-        fill_even_odd(&edges, size, &mut inside);
+        let mut inside = inside(&edges, size);
         let mut on = vec![false; inside.len()];
-        for edge in &edges {
-            mark_near(*edge, size, &mut on);
-        }
+        edges.iter().for_each(|edge| mark_near(*edge, size, &mut on));
         let open = inside.iter().zip(&on).map(|(inside, on)| *inside && !*on).collect();
         inside.iter_mut().zip(on).for_each(|(inside, on)| *inside |= on);
         Self { closed: inside, open }
+    }
+
+    /// [`Pixels::closed`] of [`Pixels::of`] alone.
+    pub(crate) fn closed<'a>(polygons: impl Iterator<Item = &'a Polygon>, size: [usize; 2]) -> Vec<bool> {
+        let edges = boundary(polygons);
+        let mut closed = inside(&edges, size);
+        edges.iter().for_each(|edge| mark_near(*edge, size, &mut closed));
+        closed
     }
 
     /// Adds another region.
@@ -50,32 +53,32 @@ impl Pixels {
 /// 1e-6 of a pixel.
 fn boundary<'a>(polygons: impl Iterator<Item = &'a Polygon>) -> Vec<Edge> {
     let key = |p: Point| p.map(|v| (v * 1e6).round() as i64);
-    let mut walked: HashMap<([i64; 2], [i64; 2]), (Edge, usize)> = HashMap::new();
-    for (a, b) in polygons.flat_map(Polygon::edges) {
-        let (from, to) = (key(a), key(b));
-        if from == to {
-            continue;
-        }
-        let name = if from < to { (from, to) } else { (to, from) };
-        walked.entry(name).or_insert(((a, b), 0)).1 += 1;
-    }
-    let mut edges: Vec<Edge> =
-        walked.into_values().filter(|(_, times)| times % 2 == 1).map(|(edge, _)| edge).collect();
-    edges.sort_by(|a, b| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal));
-    edges
+    let named = |edge: Edge| {
+        let (from, to) = (key(edge.0), key(edge.1));
+        (if from < to { (from, to) } else { (to, from) }, edge)
+    };
+    let mut walked: Vec<(([i64; 2], [i64; 2]), Edge)> =
+        polygons.flat_map(Polygon::edges).map(named).collect();
+    walked.retain(|((from, to), _)| from != to);
+    walked.sort_by_key(|(name, _)| *name);
+    let alike = walked.chunk_by(|(name, _), (other, _)| name == other);
+    alike.filter(|times| times.len() % 2 == 1).map(|times| times[0].1).collect()
 }
 
-fn fill_even_odd(edges: &[Edge], [columns, rows]: [usize; 2], inside: &mut [bool]) {
-    let all = Rows { first: 0.0, step: 1.0, count: rows };
-    for (row, found) in Crossings::new(edges.iter().copied(), all).enumerate() {
-        for pair in found.chunks_exact(2) {
+/// A flag for every pixel whose centre lies inside, by the even-odd rule.
+fn inside(edges: &[Edge], [columns, rows]: [usize; 2]) -> Vec<bool> {
+    let mut inside = vec![false; columns * rows];
+    let mut crossings = Crossings::new(edges.iter().copied(), Rows { first: 0.0, step: 1.0, count: rows });
+    for flags in inside.chunks_exact_mut(columns.max(1)) {
+        for pair in crossings.next_row().unwrap_or_default().chunks_exact(2) {
             let first = pair[0].ceil().max(0.0);
             let last = pair[1].floor().min(columns as f64 - 1.0);
             if first <= last {
-                inside[row * columns + first as usize..=row * columns + last as usize].fill(true);
+                flags[first as usize..=last as usize].fill(true);
             }
         }
     }
+    inside
 }
 
 /// Marks the pixels whose centres are on the edge.
