@@ -1,6 +1,6 @@
 //! Opens DICOM files, also those without preamble or file meta group.
 
-use std::io::{self, BufReader, Cursor, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use dicom_core::{PrimitiveValue, Tag};
@@ -238,20 +238,31 @@ fn transfer_syntax(source: &mut BufReader<impl Read + Seek>) -> Option<Option<St
             u64::from(u16::from_le_bytes([low, high]))
         };
         let mut value = Vec::new();
-        let mut taken = source.by_ref().take(length);
         if (element, group_high) == (0x10, 0x00) {
-            taken.by_ref().take(64).read_to_end(&mut value).ok()?;
+            source.by_ref().take(length.min(64)).read_to_end(&mut value).ok()?;
             found = Some(String::from_utf8_lossy(&value).trim_matches(['\0', ' ']).to_owned());
         }
-        io::copy(&mut taken, &mut io::sink()).ok()?;
-        if taken.limit() > 0 {
-            return None;
+        skip(source, length - value.len() as u64)?;
+    }
+}
+
+/// Skips `bytes` bytes; `None` if the file ends before.
+fn skip(source: &mut BufReader<impl Read>, bytes: u64) -> Option<()> {
+    match usize::try_from(bytes) {
+        Ok(count) if count <= source.buffer().len() => source.consume(count),
+        _ => {
+            let skipped = io::copy(&mut source.by_ref().take(bytes), &mut io::sink()).ok()?;
+            return (skipped == bytes).then_some(());
         }
     }
+    Some(())
 }
 
 /// The next eight bytes, or fewer at the end, without going on.
 fn peek(source: &mut BufReader<impl Read + Seek>) -> io::Result<Vec<u8>> {
+    if let Some(next) = source.buffer().first_chunk::<8>() {
+        return Ok(next.to_vec());
+    }
     let mut bytes = Vec::with_capacity(8);
     source.by_ref().take(8).read_to_end(&mut bytes)?;
     source.seek_relative(-(bytes.len() as i64))?;

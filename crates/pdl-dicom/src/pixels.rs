@@ -422,7 +422,10 @@ impl Format {
     /// A pixel from its little-endian bytes: what lies beyond the stored bits is cut off, the sign
     /// spread.
     fn value(&self, bytes: &[u8]) -> i64 {
-        let raw = bytes.iter().rev().fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte));
+        self.value_of(bytes.iter().rev().fold(0, |sum: u64, byte| sum << 8 | u64::from(*byte)))
+    }
+
+    fn value_of(&self, raw: u64) -> i64 {
         let lowest = self.high_bit + 1 - self.bits_stored;
         let beyond = 64 - self.bits_stored;
         let top = raw >> lowest << beyond;
@@ -463,6 +466,14 @@ impl Stored<'_> {
             return None;
         }
         match self.format.numbers {
+            // Nearly all files: a fixed width is several times as fast.
+            Numbers::Integer if self.format.bits_allocated == 16 => {
+                let chunks = self.bytes.get(pixels.start * 2..pixels.end * 2)?.chunks_exact(2);
+                for (voxel, value) in to.iter_mut().zip(chunks.filter_map(|chunk| chunk.first_chunk())) {
+                    let value = self.format.value_of(u64::from(u16::from_le_bytes(*value)));
+                    *voxel = (value as f64 * slope + intercept) as f32;
+                }
+            }
             Numbers::Integer => {
                 for (voxel, value) in to.iter_mut().zip(self.values(pixels)?) {
                     *voxel = (value as f64 * slope + intercept) as f32;

@@ -85,8 +85,9 @@ impl Polygon {
         let start = *points.first()?;
         let from_start = |p: &Point| [p[0] - start[0], p[1] - start[1]];
         let length = |v: Point| v[0].hypot(v[1]);
-        let far = points.iter().map(from_start).max_by(|a, b| length(*a).total_cmp(&length(*b)))?;
-        let aside = |v: Point| (v[0] * far[1] - v[1] * far[0]).abs() / length(far).max(f64::MIN_POSITIVE);
+        let with_length = |p: &Point| (length(from_start(p)), from_start(p));
+        let (most, far) = points.iter().map(with_length).max_by(|a, b| a.0.total_cmp(&b.0))?;
+        let aside = |v: Point| (v[0] * far[1] - v[1] * far[0]).abs() / most.max(f64::MIN_POSITIVE);
         if !points.iter().map(from_start).any(|v| aside(v) > ROUNDING) {
             return None;
         }

@@ -137,8 +137,14 @@ pub fn write_image(path: impl Into<SafePath>, image: &Volume<f32>) -> Result<(),
 /// # Errors
 /// [`StoreError`] if the file cannot be written.
 pub fn write_image_i16(path: impl Into<SafePath>, image: &Volume<f32>) -> Result<(), StoreError> {
-    let stored: Vec<i16> = image.voxels.iter().map(|v| v.round() as i16).collect();
+    let stored: Vec<i16> = image.voxels.iter().map(|v| rounded(*v)).collect();
     write(&path.into(), &image.grid, &stored)
+}
+
+/// Nearly all voxels of a CT are whole, for which the cast alone is several times as fast.
+fn rounded(voxel: f32) -> i16 {
+    let whole = voxel as i16;
+    if f32::from(whole) == voxel { whole } else { voxel.round() as i16 }
 }
 
 /// Writes a label map as `.nii.gz`: uint8 when every label fits, else uint16.

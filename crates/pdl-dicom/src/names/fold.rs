@@ -57,14 +57,16 @@ pub(super) fn composed(text: &str) -> Vec<char> {
 pub(super) fn fold(text: &[char]) -> Vec<Folded> {
     let mut folded: Vec<Folded> = Vec::new();
     let mut before: Option<usize> = None; // the last letter or digit
+    let mut letters = Vec::new();
     for (at, c) in text.iter().enumerate() {
-        let letters = common_spelling(*c);
+        letters.clear();
+        common_spelling(*c, &mut letters);
         if letters.is_empty() {
             continue;
         }
         let starts_run = before.is_none_or(|before| is_run_start(text, before, at));
         let starts_word = starts_run || before.is_some_and(|before| is_capital_start(text, before, at));
-        for (number, letter) in letters.into_iter().enumerate() {
+        for (number, letter) in letters.iter().copied().enumerate() {
             let [starts_word, starts_run] = [starts_word, starts_run].map(|starts| starts && number == 0);
             folded.push(Folded { letter, at, starts_word, starts_run });
         }
@@ -89,10 +91,11 @@ fn is_capital_start(text: &[char], before: usize, at: usize) -> bool {
     here.is_uppercase() && (left.is_lowercase() || left.is_uppercase() && next_is_small)
 }
 
-/// A character without case, accents and width; empty for anything but letters and digits.
-fn common_spelling(c: char) -> Vec<char> {
+/// Adds a character without case, accents and width; nothing for what is no letter or digit.
+fn common_spelling(c: char, letters: &mut Vec<char>) {
     if c.is_ascii() {
-        return if c.is_ascii_alphanumeric() { vec![c.to_ascii_lowercase()] } else { Vec::new() };
+        letters.extend(c.is_ascii_alphanumeric().then(|| c.to_ascii_lowercase()));
+        return;
     }
     // A syllable of Hangul stays whole: taken apart, it would begin as others do.
     let parts: Vec<char> = match script(c) {
@@ -100,7 +103,7 @@ fn common_spelling(c: char) -> Vec<char> {
         _ => [c].into_iter().nfkd().filter(|part| !is_combining_mark(*part)).collect(),
     };
     let small = parts.into_iter().flat_map(char::to_lowercase).filter(|part| !is_combining_mark(*part));
-    small.filter(|part| part.is_alphanumeric() && *part != 'ـ').flat_map(plain).collect()
+    letters.extend(small.filter(|part| part.is_alphanumeric() && *part != 'ـ').flat_map(plain));
 }
 
 /// Letters that no decomposition takes apart, in the spelling that people write instead, and digits
