@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{ArgMatches, FromArgMatches, Parser, Subcommand};
 use pdl_console::{ExitStatus, Shell, note, say};
-use pdl_store::fault;
+use pdl_store::{catch_panic, fault};
 
 use crate::error::FitError;
 use crate::experiment::subsets::own_settings as settings_of_subsets;
@@ -82,9 +82,10 @@ pub fn main() -> ExitCode {
         Err(ended) => return ended,
     };
     exit_on_ctrl_c();
-    let ended = Cli::from_arg_matches(&matches)
-        .map_err(anyhow::Error::from)
-        .and_then(|cli| run(cli.command, &matches));
+    let ended = Cli::from_arg_matches(&matches).map_err(anyhow::Error::from).and_then(|cli| {
+        let ended = catch_panic::of_codecs(|| run(cli.command, &matches));
+        ended.unwrap_or_else(|| Err(FitError::TorchPanic.into()))
+    });
     pdl_console::finish(ended.unwrap_or_else(|error| failed(&error)))
 }
 

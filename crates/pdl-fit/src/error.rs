@@ -12,6 +12,9 @@ pub enum FitError {
     /// libtorch refused: mostly too little memory.
     #[error("libtorch: {}", first_line(.0))]
     Torch(#[from] tch::TchError),
+    /// libtorch's binding has panicked, as it does where an operation with a scalar fails.
+    #[error("libtorch: an operation failed, mostly for too little memory")]
+    TorchPanic,
     /// A file could not be read or written.
     #[error(transparent)]
     Store(#[from] pdl_store::StoreError),

@@ -137,14 +137,14 @@ pub fn write_image(path: impl Into<SafePath>, image: &Volume<f32>) -> Result<(),
 /// # Errors
 /// [`StoreError`] if the file cannot be written.
 pub fn write_image_i16(path: impl Into<SafePath>, image: &Volume<f32>) -> Result<(), StoreError> {
-    let stored: Vec<i16> = image.voxels.iter().map(|v| rounded(*v)).collect();
+    let is_whole = |voxel: f32| f32::from(voxel as i16) == voxel;
+    // Most images are whole, and the cast alone is several times as fast as rounding.
+    let stored: Vec<i16> = if image.voxels.iter().fold(true, |all, voxel| all & is_whole(*voxel)) {
+        image.voxels.iter().map(|voxel| *voxel as i16).collect()
+    } else {
+        image.voxels.iter().map(|voxel| voxel.round() as i16).collect()
+    };
     write(&path.into(), &image.grid, &stored)
-}
-
-/// Nearly all voxels of a CT are whole, for which the cast alone is several times as fast.
-fn rounded(voxel: f32) -> i16 {
-    let whole = voxel as i16;
-    if f32::from(whole) == voxel { whole } else { voxel.round() as i16 }
 }
 
 /// Writes a label map as `.nii.gz`: uint8 when every label fits, else uint16.

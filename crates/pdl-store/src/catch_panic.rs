@@ -10,8 +10,9 @@ thread_local! {
     static FROM_CODEC: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Crates of the codecs, as the paths of their source name them.
-const CODECS: [&str; 7] = [
+/// Crates of the codecs, as the paths of their source name them; and of libtorch's binding, which
+/// panics where an operation with a scalar gets no memory.
+const CODECS: [&str; 8] = [
     "/jpeg-decoder-",
     "/jpeg2k-",
     "/charls-",
@@ -19,6 +20,7 @@ const CODECS: [&str; 7] = [
     "/oxiarc-jpeg-",
     "/zlib-rs-",
     "/zstd-safe-",
+    "/tch-",
 ];
 
 /// The result of `work`, or `None` if it panics. The panic's message, which may name paths of the
