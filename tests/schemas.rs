@@ -1,7 +1,7 @@
 //! `schemas/` holds the JSON Schema of every JSON file and of the rows of every table, generated
 //! from the Rust types. `just schemas` makes them anew.
 
-use pdl_cohort::case_row::{self, CaseRow};
+use pdl_cohort::table::case_row::{self, CaseRow};
 use pdl_curriculum::audit::Audit;
 use pdl_curriculum::manifest::{self, ManifestInfo, ManifestRow};
 use pdl_curriculum::results::{self, ResultRow};

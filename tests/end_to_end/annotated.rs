@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_curriculum::manifest::Manifest;
 use pdl_io::nifti;
 use pdl_tests::run;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_curriculum::audit::{Audit, Reason};
 use pdl_curriculum::label_audit::{LabelDecision, LabelReason, REVIEW_FILE};
 use pdl_io::nifti;

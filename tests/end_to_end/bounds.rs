@@ -14,8 +14,8 @@ use dicom_dictionary_std::{tags, uids};
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use pdl_cohort::attributes::Status;
-use pdl_cohort::case_row::CaseRow;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::case_row::CaseRow;
+use pdl_cohort::table::cases::Cases;
 use pdl_tests::{run, run_ok};
 
 use crate::dicom::copy_case;

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::Output;
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::case_row::{self, CaseRow};
-use pdl_cohort::cases::{self, Cases};
+use pdl_cohort::table::case_row::{self, CaseRow};
+use pdl_cohort::table::cases::{self, Cases};
 use pdl_store::table;
 use pdl_tests::{files, run, run_ok, sample};
 use serde_json::Value;

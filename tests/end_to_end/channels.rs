@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use dicom_core::VR;
 use dicom_dictionary_std::tags;
 use pdl_cohort::attributes::Modality;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_curriculum::manifest::{Manifest, ManifestRow};
 use pdl_findings::Code;
 use pdl_io::{nifti, read_image, read_labels};

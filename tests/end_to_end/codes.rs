@@ -7,7 +7,7 @@ use std::path::Path;
 use dicom_core::{DataElement, VR};
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_findings::{Code, Finding};
 use pdl_io::nifti;
 use pdl_tests::{run, sample};

@@ -5,7 +5,7 @@ use dicom_core::VR;
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use pdl_cohort::attributes::Status;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_tests::run;
 
 use crate::dicom::copy_case;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use pdl_cohort::attributes::Status;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_io::nifti;
 use pdl_tests::{files, real, run, run_ok};
 use pdl_volume::{Grid, LabelMap, labels_on};

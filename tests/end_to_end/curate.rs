@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_curriculum::manifest::Manifest;
 use pdl_tests::{files, sample};
 

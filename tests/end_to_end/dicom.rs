@@ -8,9 +8,9 @@ use dicom_core::VR;
 use dicom_dictionary_std::tags;
 use dicom_object::{InMemDicomObject, open_file};
 use pdl_cohort::attributes::{Split, Status};
-use pdl_cohort::case_row::CaseRow;
-use pdl_cohort::cases::Cases;
-use pdl_cohort::sources;
+use pdl_cohort::table::case_row::CaseRow;
+use pdl_cohort::table::cases::Cases;
+use pdl_cohort::table::sources;
 use pdl_tests::{files, root, run, run_ok, sample, write_key};
 
 use crate::folder;

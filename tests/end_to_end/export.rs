@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_curriculum::manifest::{Manifest, ManifestRow};
 use pdl_store::{hash, json};
 use pdl_tests::{files, run, run_ok};

@@ -14,8 +14,8 @@ use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use pdl_cohort::attributes::Status;
-use pdl_cohort::case_row::CaseRow;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::case_row::CaseRow;
+use pdl_cohort::table::cases::Cases;
 use pdl_tests::{files, pdl, root, run_ok, sample};
 
 use crate::{cohort_of, curate, folder};

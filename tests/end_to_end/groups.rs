@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_curriculum::audit::Audit;
 use pdl_curriculum::manifest::Manifest;
 use pdl_store::json;
@@ -37,7 +37,7 @@ fn sites(rows: impl IntoIterator<Item = (String, Split)>) -> BTreeMap<String, BT
 }
 
 fn of_cases(out: &Path) -> BTreeMap<String, BTreeSet<Split>> {
-    let site = |row: &pdl_cohort::case_row::CaseRow| row.carried["site"].clone().unwrap();
+    let site = |row: &pdl_cohort::table::case_row::CaseRow| row.carried["site"].clone().unwrap();
     sites(Cases::read(out).unwrap().rows.iter().map(|row| (site(row), row.split)))
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pdl_cohort::attributes::Status;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_store::hash;
 use pdl_tests::{files, root, run, run_ok, sample};
 
@@ -47,7 +47,7 @@ fn tables_of_every_compression_are_read_alike() {
         run_ok(&["index", text(&own), "--out", text(out.path())]);
         let cases = Cases::read(out.path()).unwrap();
         assert_eq!(cases.usable().count(), 6, "{}", table.display());
-        let facts = |row: &pdl_cohort::case_row::CaseRow| {
+        let facts = |row: &pdl_cohort::table::case_row::CaseRow| {
             let image = Path::new(&row.image).file_name().unwrap().to_owned();
             (row.case_id.clone(), row.patient_id.clone(), image, row.image_blake3.clone(), row.split)
         };

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use pdl_cohort::case_row::CaseRow;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::case_row::CaseRow;
+use pdl_cohort::table::cases::Cases;
 use pdl_curriculum::manifest::Manifest;
 use pdl_tests::{run, run_ok};
 use serde_json::json;

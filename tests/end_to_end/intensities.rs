@@ -10,8 +10,8 @@ use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::{FileMetaTableBuilder, InMemDicomObject};
 use pdl_cohort::attributes::{PetUnits, Status};
-use pdl_cohort::cases::Cases;
-use pdl_cohort::sources;
+use pdl_cohort::table::cases::Cases;
+use pdl_cohort::table::sources;
 use pdl_findings::SkipReason;
 use pdl_io::nifti;
 use pdl_tests::{run, run_ok};
@@ -125,7 +125,7 @@ fn index(tree: &Path, out: &Path, flags: &[&str]) -> Cases {
 
 /// Largest intensity and status by patient.
 fn largest(cases: &Cases) -> BTreeMap<&str, (f32, Status)> {
-    let row = |row: &'_ pdl_cohort::case_row::CaseRow| (row.intensities.max as f32, row.status);
+    let row = |row: &'_ pdl_cohort::table::case_row::CaseRow| (row.intensities.max as f32, row.status);
     cases.rows.iter().map(|case| (case.patient_id.as_str(), row(case))).collect()
 }
 

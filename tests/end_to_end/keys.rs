@@ -5,8 +5,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use pdl_cohort::cases::Cases;
-use pdl_cohort::sources;
+use pdl_cohort::table::cases::Cases;
+use pdl_cohort::table::sources;
 use pdl_tests::{pdl, run, run_ok};
 
 use crate::folder;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_curriculum::manifest::Manifest;
 use pdl_findings::Code;
 use pdl_io::nifti;

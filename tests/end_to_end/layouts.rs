@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_findings::Code;
 use pdl_io::nifti;
 use pdl_tests::{root, run, run_ok, sample};

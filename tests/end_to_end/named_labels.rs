@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use pdl_cohort::attributes::Status;
-use pdl_cohort::case_row::CaseRow;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::case_row::CaseRow;
+use pdl_cohort::table::cases::Cases;
 use pdl_io::nifti;
 use pdl_tests::{files, run_ok};
 use pdl_volume::{Grid, LabelMap};

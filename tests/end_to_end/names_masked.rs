@@ -9,7 +9,7 @@ use dicom_core::{Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 use pdl_cohort::attributes::Status;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_findings::Code;
 use pdl_tests::{run, run_ok, write_key};
 
@@ -318,7 +318,7 @@ fn text_in_pixels_is_told() {
     let words = ["index", place.path().to_str().unwrap(), "--out", out.path().to_str().unwrap()];
     run_ok(&[&words[..], &["--pseudonym-key", key.to_str().unwrap()]].concat());
     let cases = Cases::read(out.path()).unwrap();
-    let burned = |row: &&pdl_cohort::case_row::CaseRow| {
+    let burned = |row: &&pdl_cohort::table::case_row::CaseRow| {
         row.findings.iter().any(|finding| finding.code == Code::BurnedInAnnotation)
     };
     assert_eq!(cases.rows.iter().filter(burned).count(), 1);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_tests::{files, run, run_ok, sample};
 use serde_json::Value;
 

@@ -6,8 +6,8 @@ use std::io::Read;
 use std::path::Path;
 
 use pdl_cohort::attributes::Status;
-use pdl_cohort::cases::Cases;
-use pdl_cohort::sources;
+use pdl_cohort::table::cases::Cases;
+use pdl_cohort::table::sources;
 use pdl_tests::{files, run, run_ok, write_key};
 
 use crate::{cohort_of, folder};

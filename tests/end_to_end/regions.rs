@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use pdl_cohort::cases::Cases;
-use pdl_cohort::regions::LabelRegion;
+use pdl_cohort::labels::regions::LabelRegion;
+use pdl_cohort::table::cases::Cases;
 use pdl_curriculum::manifest::{Manifest, SCHEMA_VERSION};
 use pdl_findings::Code;
 use pdl_tests::{run, run_ok};

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pdl_cohort::attributes::Status;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_tests::pdl;
 
 use crate::{cohort_of, folder};
@@ -158,7 +158,7 @@ fn every_file_of_a_folder_of_volumes_is_accounted_for() {
         let files = serde_json::json!({ "image": 4, "label": 3, "rejected": 2, "skipped": skipped });
         assert_eq!(json["files"], files, "run {run}");
     }
-    let rows = pdl_cohort::sources::read(out.path()).unwrap();
+    let rows = pdl_cohort::table::sources::read(out.path()).unwrap();
     let listed: usize = rows.iter().map(|row| row.image.len() + row.label.len()).sum();
     assert_eq!(listed, pdl_dicom::files_below(cohort.path()).unwrap().len() + 1, "and the FIFO");
 }

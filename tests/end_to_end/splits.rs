@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::cases::Cases;
-use pdl_cohort::folds::Fold;
+use pdl_cohort::split::folds::Fold;
+use pdl_cohort::table::cases::Cases;
 use pdl_curriculum::audit::Audit;
 use pdl_curriculum::manifest::Manifest;
 use pdl_prepare::parameters::PlanFrom;

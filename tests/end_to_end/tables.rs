@@ -8,7 +8,7 @@ use arrow::array::{
     ArrayRef, BinaryArray, Date32Array, Int8Array, Int64Array, LargeStringArray, RecordBatch, StringArray,
     StringViewArray, UInt32Array,
 };
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_store::table;
 use pdl_tests::{run, run_ok};
 use serde_json::json;

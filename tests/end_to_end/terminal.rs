@@ -5,7 +5,7 @@ use std::path::Path;
 
 use dicom_core::VR;
 use dicom_dictionary_std::tags;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_store::printable::is_control;
 use pdl_tests::{run, run_ok};
 

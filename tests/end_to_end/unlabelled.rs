@@ -6,7 +6,7 @@ use std::path::Path;
 
 use arrow::datatypes::{DataType, Schema};
 use pdl_cohort::attributes::{Split, Status};
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_curriculum::manifest::Manifest;
 use pdl_store::table::{column, nullable, write_rows};
 use pdl_tests::{run, run_ok, sample};

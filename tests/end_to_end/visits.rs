@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_io::nifti;
 
 use pdl_phantom::{VisitSettings, longitudinal, write_longitudinal};

@@ -4,7 +4,7 @@
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_store::StoreError;
 
 use crate::job::{CompareJob, DataLocation, JobKind, PrepareJob};

@@ -1,5 +1,9 @@
 //! Reads one case and checks it; problems become findings.
 
+pub(crate) mod cross_case_checks;
+pub(crate) mod extra_columns;
+pub mod size_check;
+
 use pdl_findings::{Code, Finding};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -12,11 +16,10 @@ use pdl_volume::statistics::Statistics;
 use pdl_volume::{Affine, Grid, LabelError, Orientation, Volume, count_labels, image_on};
 use serde::{Deserialize, Serialize};
 
-use crate::case_row::LabelVoxels;
-use crate::cohort_channels::CohortChannels;
 use crate::discover::DiscoveredCase;
-use crate::plausible;
-use crate::stacks;
+use crate::import::cohort_channels::CohortChannels;
+use crate::import::stacks;
+use crate::table::case_row::LabelVoxels;
 
 /// Facts and findings from the files of one case, independent of the rest of the cohort.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -315,10 +318,10 @@ fn take_image(
     case.affine = grid.affine.to_row_major();
     case.orientation = grid.orientation().to_string();
     case.voxel_type.clone_from(&image.voxel_type);
-    if let Some(problem) = plausible::problem(grid) {
+    if let Some(problem) = size_check::problem(grid) {
         case.reject(Code::ImplausibleSize, problem);
     }
-    if let Some(shear) = plausible::shear(grid) {
+    if let Some(shear) = size_check::shear(grid) {
         case.warn(Code::ShearedAxes, shear);
     }
     let voxels = &image.volume.voxels;

@@ -1,5 +1,13 @@
 //! Finds images and labels, whatever the cohort's layout.
 
+pub(crate) mod dicom_folder;
+pub mod pairing;
+pub(crate) mod patient_names;
+pub mod stack_hint;
+pub(crate) mod unusual_files;
+pub(crate) mod volume_names;
+pub mod walk;
+
 use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,12 +19,9 @@ use pdl_store::{StoreError, fault};
 
 use crate::CohortError;
 use crate::attributes::{Modality, Split};
-use crate::case_id::{self, CaseLabel};
-use crate::odd_files;
-use crate::patient_names;
-use crate::regions::DatasetRegions;
-use crate::stack_hint::StackHint;
-use crate::walk;
+use crate::discover::stack_hint::StackHint;
+use crate::identity::case_id::{self, CaseLabel};
+use crate::labels::regions::DatasetRegions;
 use description::{file_name, shown};
 
 mod bids;
@@ -147,7 +152,7 @@ pub(crate) fn discover(
     let mut layout = layout_of(path, carry, memory)?;
     let root = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
     let paths = layout.cases.iter().flat_map(|found| [&found.image, &found.label]).flatten();
-    layout.findings.extend(odd_files::of_cases(paths, root)?);
+    layout.findings.extend(unusual_files::of_cases(paths, root)?);
     Ok(layout)
 }
 
@@ -263,7 +268,7 @@ fn from_folder(
     let tree = walk::tree_below(root)?;
     let files = volume_files::VolumeFiles::of(root, &tree.files);
     if let Some(layout) = of_data_set(&files, carry, memory)? {
-        let findings = layout.findings.iter().cloned().chain(odd_files::of_tree(&tree)).collect();
+        let findings = layout.findings.iter().cloned().chain(unusual_files::of_tree(&tree)).collect();
         return Ok(Layout { findings, ..layout });
     }
     for file in &tree.files {
@@ -271,7 +276,8 @@ fn from_folder(
         let failed =
             |source| StoreError::Machine { what: "a file of the cohort".to_owned(), path: None, source };
         if pdl_dicom::is_dicom(file).map_err(failed)? {
-            let findings = beside_dicom(&tree.files).into_iter().chain(odd_files::of_tree(&tree)).collect();
+            let findings =
+                beside_dicom(&tree.files).into_iter().chain(unusual_files::of_tree(&tree)).collect();
             let kind = "a folder of DICOM files";
             return Ok(Layout { dicom_files: tree.files, findings, kind, ..Layout::default() });
         }

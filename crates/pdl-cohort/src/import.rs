@@ -6,6 +6,17 @@
 //! nothing else from the headers of the sources. `sources.parquet` alone records where they came
 //! from.
 
+pub(crate) mod channel_choice;
+pub(crate) mod cohort_channels;
+pub(crate) mod colours;
+pub(crate) mod dicom_channels;
+pub(crate) mod dicom_source;
+pub(crate) mod dicom_structures;
+pub(crate) mod file_source;
+pub(crate) mod pet_units;
+pub(crate) mod series_image;
+pub(crate) mod stacks;
+
 use pdl_findings::Finding;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
@@ -25,10 +36,10 @@ use serde::{Deserialize, Serialize};
 use crate::CohortError;
 use crate::attributes::{Modality, PetUnits};
 use crate::check::too_large;
-use crate::cohort_channels::CohortChannels;
 use crate::discover::{DiscoveredCase, Layout};
-use crate::pseudonyms::Naming;
-use crate::sources::{self, Skipped, SourceRow};
+use crate::identity::pseudonyms::Naming;
+use crate::import::cohort_channels::CohortChannels;
+use crate::table::sources::{self, Skipped, SourceRow};
 
 const FOLDERS: [&str; 2] = ["volumes/images", "volumes/labels"];
 

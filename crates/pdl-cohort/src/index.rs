@@ -15,38 +15,38 @@ use pdl_store::{StoreError, atomic, fault};
 use pdl_volume::Orientation;
 
 use crate::CohortError;
-use crate::annotated::{ChosenRule, annotate};
-use crate::assign_splits::divide;
 use crate::attributes::Modality;
-use crate::case_id::{self, CaseLabel};
-use crate::case_row::CaseRow;
-use crate::case_rows::row;
-use crate::cases::{self, Cases};
-use crate::channel_choice::ChannelChoice;
+use crate::check::cross_case_checks;
+use crate::check::extra_columns;
 use crate::check::{self, Checked, StatedGrids};
-use crate::cohort_channels::CohortChannels;
-use crate::cohort_files::{self, CohortFiles};
-use crate::cross_case_checks;
-use crate::dicom_source::{Archive, Known};
+use crate::cohort_paths::Place;
 use crate::discover::{self, DiscoveredCase, Layout};
-use crate::extra_columns;
-use crate::file_source::{FileLabels, Named};
-use crate::hidden_texts;
+use crate::identity::case_id::{self, CaseLabel};
+use crate::identity::earlier_cases::{self, Earlier, Recognised};
+use crate::identity::masked_texts;
+use crate::identity::pseudonym_table;
+use crate::identity::pseudonyms::{Naming, check_outside, key_file};
+use crate::identity::relocated_cohort;
+use crate::identity::settings_names;
+use crate::import::channel_choice::ChannelChoice;
+use crate::import::cohort_channels::CohortChannels;
+use crate::import::dicom_source::{Archive, Known};
+use crate::import::file_source::{FileLabels, Named};
+use crate::import::stacks;
 use crate::import::{self, VolumeSource};
 use crate::invalid_option::InvalidOption;
-use crate::known_cases::{self, Earlier, Recognised};
-use crate::label_rules::LabelRules;
-use crate::moved_cohort;
+use crate::labels::annotated::{ChosenRule, annotate};
+use crate::labels::label_rules::LabelRules;
+use crate::labels::regions;
+use crate::labels::segment_labels::{self, SegmentNames};
 use crate::parameters::IndexParameters;
-use crate::place::Place;
-use crate::pseudonym_table;
-use crate::pseudonyms::{Naming, check_outside, key_file};
-use crate::regions;
-use crate::same_patient::SamePatient;
-use crate::segment_labels::{self, SegmentNames};
-use crate::settings_names;
-use crate::sources::{self, SourceRow};
-use crate::stacks;
+use crate::split::assign_splits::divide;
+use crate::split::same_patient::SamePatient;
+use crate::table::case_row::CaseRow;
+use crate::table::case_rows::row;
+use crate::table::cases::{self, Cases};
+use crate::table::cohort_files::{self, CohortFiles};
+use crate::table::sources::{self, SourceRow};
 
 /// nnU-Net's name of the label to ignore.
 const IGNORE: &str = "ignore";
@@ -107,7 +107,7 @@ fn index_openly(
     hides.set(parameters.pseudonyms || layout.is_of_dicom() && !parameters.keep_ids);
     parameters.check_label_names(!layout.dicom_files.is_empty())?;
     let channel_files = cohort_files::channels(&layout);
-    let masks = if hides.get() { hidden_texts::hide(&mut layout) } else { HashMap::new() };
+    let masks = if hides.get() { masked_texts::hide(&mut layout) } else { HashMap::new() };
     layout.label_names.extend(parameters.label_names.clone());
     let mut colours = false;
     if parameters.frame.is_none() {
@@ -350,7 +350,7 @@ fn name_files(
     earlier: Option<&Earlier>,
     place: &Place,
 ) -> Result<(Option<Box<dyn VolumeSource>>, Recognised), CohortError> {
-    let recognised = known_cases::assign(layout, naming.as_ref(), earlier, place)?;
+    let recognised = earlier_cases::assign(layout, naming.as_ref(), earlier, place)?;
     let names: HashMap<CaseLabel, String> = match naming.as_ref().is_some_and(Naming::hides) {
         true => {
             let labels: Vec<&CaseLabel> = layout.cases.iter().map(|found| &found.name).collect();
@@ -375,10 +375,10 @@ fn earlier_run(place: &Place) -> Result<(Option<Cases>, Vec<SourceRow>), CohortE
     }
     let mut before = Cases::read_unchecked(&place.out)?;
     if before.cohort != place.cohort {
-        if !moved_cohort::is_moved(&before, place)? {
+        if !relocated_cohort::is_moved(&before, place)? {
             return Err(CohortError::OtherCohort { out: place.out.clone(), was: before.cohort });
         }
-        moved_cohort::rename(&mut before, &mut sources, place);
+        relocated_cohort::rename(&mut before, &mut sources, place);
     }
     Ok((Some(before), sources))
 }

@@ -1,15 +1,15 @@
 //! Discovers the cases of a cohort, checks them, and splits them by patient.
 //!
 //! In: a folder in a known layout, a table, a MONAI datalist, or a tree of DICOM files
-//! ([`discover`]). Out: `cases.parquet` ([`cases`]), one row per case with its findings. It never
-//! changes a source file, never drops a case silently, and never puts a patient into two splits
-//! ([`split`], [`strata`], [`folds`], [`same_patient`]). [`survey`] inspects a cohort and writes
-//! nothing.
+//! ([`discover`]). Out: `cases.parquet` ([`table::cases`]), one row per case with its findings. It
+//! never changes a source file, never drops a case silently, and never puts a patient into two
+//! splits ([`split`], [`split::strata`], [`split::folds`], [`split::same_patient`]). [`survey`]
+//! inspects a cohort and writes nothing.
 //!
 //! ```
 //! use pdl_cohort::index::index;
 //! use pdl_cohort::parameters::IndexParameters;
-//! use pdl_cohort::same_patient::SamePatient;
+//! use pdl_cohort::split::same_patient::SamePatient;
 //! use pdl_store::journal::HashCheck;
 //! use pdl_store::progress::{StageContext, Silent};
 //!
@@ -23,62 +23,20 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod annotated;
-pub mod annotation_rule;
-mod assign_splits;
 pub mod attributes;
-pub mod case_id;
-pub mod case_row;
-mod case_rows;
-pub mod cases;
-mod channel_choice;
 mod check;
-mod cohort_channels;
-mod cohort_files;
-mod colours;
-mod cross_case_checks;
-mod dicom_channels;
-mod dicom_folder;
-mod dicom_source;
-mod dicom_structures;
+mod cohort_paths;
 pub mod discover;
-mod extra_columns;
-mod file_source;
-pub mod folds;
-mod hidden_error;
-mod hidden_texts;
+pub mod identity;
 mod import;
 pub mod index;
 pub mod invalid_option;
-mod known_cases;
-mod label_rules;
-mod moved_cohort;
-mod odd_files;
-pub mod pairing;
+pub mod labels;
 pub mod parameters;
-mod patient_groups;
-mod patient_names;
-mod pet_units;
-mod place;
-pub mod plausible;
-mod pseudonym_table;
-mod pseudonyms;
-pub mod reading;
-pub mod regions;
-pub mod same_patient;
-mod segment_labels;
-mod series_image;
-mod settings_names;
-pub mod sources;
+pub mod read_options;
 pub mod split;
-pub mod stack_hint;
-pub mod stacks;
-pub mod strata;
-mod structure_files;
-mod structures;
 pub mod survey;
-mod volume_names;
-pub mod walk;
+pub mod table;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -107,8 +65,9 @@ pub const LAYOUTS_HELP: &str = include_str!("../help/layouts.md");
 #[doc = include_str!("../help/labels.md")]
 pub const LABELS_HELP: &str = include_str!("../help/labels.md");
 
-pub use known_cases::ids_of_pairs;
-pub use pseudonyms::key_file;
+pub use check::size_check;
+pub use identity::earlier_cases::ids_of_pairs;
+pub use identity::pseudonyms::key_file;
 
 /// A cohort that could not be indexed.
 #[derive(Debug, thiserror::Error)]
@@ -323,7 +282,7 @@ pub enum CohortError {
     },
     /// Regions that contradict themselves or the cohort.
     #[error(transparent)]
-    Regions(#[from] regions::RegionError),
+    Regions(#[from] labels::regions::RegionError),
     /// An option has an invalid value, or contradicts another.
     #[error(transparent)]
     InvalidOption(#[from] InvalidOption),

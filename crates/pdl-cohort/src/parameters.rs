@@ -7,10 +7,11 @@ use clap::Parser;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::annotation_rule::AnnotationRule;
+use crate::CohortError;
 use crate::attributes::{Modality, PetUnits};
 use crate::invalid_option::InvalidOption;
-use crate::{CohortError, case_row};
+use crate::labels::annotation_rule::AnnotationRule;
+use crate::table::case_row;
 
 /// Columns of a cohort's table with a fixed meaning.
 const OWN_COLUMNS: [&str; 2] = ["image", "patient"];

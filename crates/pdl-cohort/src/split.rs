@@ -1,11 +1,17 @@
 //! Splits by patient that never change once given.
 
+pub(crate) mod assign_splits;
+pub mod folds;
+pub(crate) mod patient_groups;
+pub mod same_patient;
+pub mod strata;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::CohortError;
 use crate::attributes::Split;
 use crate::invalid_option::InvalidOption;
-use crate::strata::{self, Strata};
+use crate::split::strata::Strata;
 
 /// Minimum number of patients from which splits can be held out.
 pub const FEWEST_PATIENTS: usize = 3;
@@ -71,7 +77,7 @@ pub fn assign(
 
 /// Gives each patient a split, as [`assign`] does and as many to each, so that the splits share
 /// every stratum as they share the patients, as nearly as whole patients allow (see
-/// [`crate::strata`]).
+/// [`crate::split::strata`]).
 ///
 /// # Errors
 /// As [`assign`].

@@ -10,12 +10,12 @@ use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, in_turns};
 use crate::CohortError;
 use crate::attributes::Modality;
 use crate::check::{self, Checked, StatedGrids};
-use crate::cohort_channels::CohortChannels;
-use crate::dicom_source;
+use crate::discover::pairing::{self, Paired};
 use crate::discover::{self, DiscoveredCase, Layout};
-use crate::pairing::{self, Paired};
+use crate::import::cohort_channels::CohortChannels;
+use crate::import::dicom_source;
+use crate::labels::segment_labels::{self, SegmentNames, SegmentsByFile};
 use crate::parameters::IndexParameters;
-use crate::segment_labels::{self, SegmentNames, SegmentsByFile};
 
 /// Name of an unknown layout.
 const PAIRED: &str = "volumes in no layout that pdl knows, paired by their names";

@@ -14,10 +14,10 @@ use pdl_findings::Finding;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use pdl_cohort::case_row::CaseRow;
-use pdl_cohort::cases::Cases;
-use pdl_cohort::folds::{self, FoldDivision};
-use pdl_cohort::same_patient::{PatientPair, SamePatient};
+use pdl_cohort::split::folds::{self, FoldDivision};
+use pdl_cohort::split::same_patient::{PatientPair, SamePatient};
+use pdl_cohort::table::case_row::CaseRow;
+use pdl_cohort::table::cases::Cases;
 use pdl_prepare::proxies::Proxies;
 use pdl_similarity::metrics::Metric;
 use pdl_similarity::pairs::Pairs;
@@ -33,7 +33,7 @@ use crate::label_audit::{self, LabelAudit};
 use crate::manifest;
 use crate::pairwise::{PairwiseSimilarity, SelectedPairs};
 
-pub use pdl_cohort::same_patient::FILE as SAME_PATIENT_FILE;
+pub use pdl_cohort::split::same_patient::FILE as SAME_PATIENT_FILE;
 
 pub use crate::audit::balance::{Balance, ColumnValueCount};
 use crate::audit::balance::{balance, groups, small_groups, small_splits};

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use pdl_cohort::{cases, sources};
+use pdl_cohort::table::{cases, sources};
 use pdl_prepare::proxies::Proxies;
 use pdl_prepare::{PrepareError, failure, fingerprint, plan, prepared_row};
 use pdl_similarity::pairs::{self, tile::Tile};

@@ -14,8 +14,8 @@ mod vote;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use pdl_cohort::case_row::CaseRow;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::case_row::CaseRow;
+use pdl_cohort::table::cases::Cases;
 use pdl_findings::{Code, Finding};
 use pdl_prepare::PrepareError;
 use pdl_prepare::plan;

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 use arrow::datatypes::{DataType, Schema};
 use pdl_cohort::attributes::{Modality, Split};
-use pdl_cohort::folds::{Fold, HeldOutGroups};
+use pdl_cohort::labels::regions::LabelRegion;
 use pdl_cohort::parameters::IndexParameters;
-use pdl_cohort::regions::LabelRegion;
+use pdl_cohort::split::folds::{Fold, HeldOutGroups};
 use pdl_prepare::fingerprint::Fingerprint;
 use pdl_prepare::plan::Plan;
 use pdl_similarity::parameters::CompareParameters;

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use pdl_cohort::attributes::{Modality, Split};
-use pdl_cohort::case_row::{self, CaseRow};
-use pdl_cohort::cases::{self, Cases};
-use pdl_cohort::folds::{self, AppliedFold, Fold, FoldDivision, HeldOutGroups};
+use pdl_cohort::split::folds::{self, AppliedFold, Fold, FoldDivision, HeldOutGroups};
+use pdl_cohort::table::case_row::{self, CaseRow};
+use pdl_cohort::table::cases::{self, Cases};
 use pdl_prepare::fingerprint::{self, Fingerprint};
 use pdl_prepare::plan::{self, Plan};
 use pdl_prepare::prepared_row::{self, PreparedRow};

@@ -1,5 +1,12 @@
 //! Opens DICOM files, also those without preamble or file meta group.
 
+pub(crate) mod bounded_reader;
+pub(crate) mod charset;
+pub(crate) mod date_time;
+pub(crate) mod file_tree;
+pub(crate) mod functional_groups;
+pub(crate) mod private_attributes;
+
 use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -15,7 +22,7 @@ use pdl_store::memory::{MemoryShare, reserve};
 use pdl_store::regular_file;
 
 use crate::DicomError;
-use crate::bounded::{Bounded, Refusal};
+use crate::file::bounded_reader::{Bounded, Refusal};
 
 /// Bytes that identify a DICOM file: preamble and "DICM", or the first element of a bare data set.
 const PROBE: usize = 132;

@@ -4,12 +4,14 @@
 //! which replaces names, ids and dates in a text, however they are spelled there: upper or lower
 //! case, with and without accents, `ue` for `ü`, in one word or several.
 
+pub(crate) mod people;
+
 use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use pdl_findings::{Code, Finding};
 use pdl_store::printable::one_line;
 
-use crate::charset::CharacterSet;
+use crate::file::charset::CharacterSet;
 use crate::file::text;
 
 mod fold;

@@ -1,5 +1,12 @@
 //! Stored pixels of one file, frame by frame, whatever their transfer syntax.
 
+pub(crate) mod codestream;
+pub(crate) mod fragments;
+pub(crate) mod jpeg_12;
+pub(crate) mod pet;
+pub(crate) mod pet_mapping;
+pub(crate) mod pet_unit;
+
 use std::borrow::Cow;
 use std::io::Read;
 use std::ops::Range;
@@ -16,10 +23,8 @@ use pdl_store::catch_panic::quietly;
 use pdl_store::memory::MemoryShare;
 
 use crate::DicomError;
-use crate::codestream;
 use crate::file::{Extent, number, open, text};
-use crate::fragments::{self, OneFrame};
-use crate::jpeg_12;
+use crate::pixels::fragments::OneFrame;
 
 /// Maximum compression ratio of codecs for real images: a header that declares more pixels is
 /// refused before memory is allocated for them.

@@ -11,14 +11,14 @@ use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, in_turns};
 
 use crate::DicomError;
 use crate::file::{Extent, open_in_state};
-use crate::frame_pixels::SeriesPixels;
-use crate::header::{Frame, Header, Role, role};
+use crate::labels::references::{NamedFrames, References, VolumeImages, made_at, references};
+use crate::names::people::{People, Whose};
 use crate::names::{Identifiers, MaskedName, NameMask, Source};
-use crate::people::{People, Whose};
 use crate::pixels::Shortfall;
-use crate::references::{NamedFrames, References, VolumeImages, made_at, references};
-use crate::slice_series::{SeriesHeaders, join};
-use crate::volume_grouping::{Stacked, split};
+use crate::series::frame_pixels::SeriesPixels;
+use crate::series::header::{Frame, Header, Role, role};
+use crate::series::slice_series::{SeriesHeaders, join};
+use crate::series::volume_grouping::{Stacked, split};
 use pdl_findings::{Finding, SkipReason};
 
 /// One volume's worth of frames.
@@ -285,8 +285,8 @@ fn look(path: &Path, memory: &MemoryShare<'_>, people: &Mutex<People>) -> Result
     people.lock().unwrap_or_else(PoisonError::into_inner).add(whose.clone(), found);
     let label = |kind| {
         let originals = match kind {
-            LabelKind::StructureSet => crate::rtstruct::names(&object),
-            LabelKind::Segmentation => crate::seg::names(&object),
+            LabelKind::StructureSet => crate::labels::rtstruct::names(&object),
+            LabelKind::Segmentation => crate::labels::seg::names(&object),
         };
         Found::Label(Box::new(LabelFile {
             path: path.to_owned(),

@@ -1,5 +1,20 @@
 //! Reads a series as one volume.
 
+pub mod acquisition;
+pub(crate) mod frame_attributes;
+pub(crate) mod frame_pixels;
+pub(crate) mod gantry_tilt;
+pub(crate) mod geometry;
+pub(crate) mod header;
+pub(crate) mod interleaving;
+pub(crate) mod mosaic;
+pub(crate) mod partition;
+pub(crate) mod slice_positions;
+pub(crate) mod slice_series;
+pub(crate) mod stack;
+pub(crate) mod stack_layout;
+pub(crate) mod volume_grouping;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -11,13 +26,13 @@ use rayon::prelude::*;
 
 use crate::DicomError;
 use crate::file::{items, text};
-use crate::gantry_tilt::Straightening;
-use crate::header::Frame;
-use crate::pet::{self, PetError, PetHeader, PetScale};
-use crate::pet_unit::PetUnit;
+use crate::pixels::pet::{self, PetError, PetHeader, PetScale};
+use crate::pixels::pet_unit::PetUnit;
 use crate::pixels::{Pixels, Stored, is_inverted, voxel_type};
 use crate::scan::Series;
-use crate::stack::Stack;
+use crate::series::gantry_tilt::Straightening;
+use crate::series::header::Frame;
+use crate::series::stack::Stack;
 use pdl_findings::{Code, Finding};
 
 /// How intensities are read.

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::regions::DatasetLabels;
+use pdl_cohort::labels::regions::DatasetLabels;
 use pdl_store::printable::{cell, path_cell};
 use pdl_store::{StoreError, atomic, json, paths};
 use serde::Serialize;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_io::nifti;
 use pdl_metrics::StructureScore;
 use pdl_volume::{Affine, Orientation, Volume};

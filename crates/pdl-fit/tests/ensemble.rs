@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_curriculum::results;
 use pdl_fit::{OutOfFoldRow, Postprocessing, PredictionRow, RunRecord};
 use pdl_metrics::EvaluationRow;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use pdl_cohort::regions::{DatasetLabels, DatasetRegions, LabelRegion, RegionError};
+use pdl_cohort::labels::regions::{DatasetLabels, DatasetRegions, LabelRegion, RegionError};
 use pdl_curriculum::manifest::Label;
 use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, in_turns};
 use pdl_store::progress::{self, Progress};

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::table::case_row::CaseRow;
 use pdl_io::split_frame;
 use pdl_store::hash::Key;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::table::case_row::CaseRow;
 use pdl_store::safe_path::SafePath;
 use pdl_store::{StoreError, atomic, json, regular_file};
 use schemars::JsonSchema;

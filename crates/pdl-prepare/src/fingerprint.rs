@@ -1,7 +1,7 @@
 //! `fingerprint.json`: what the training cases are like.
 
 use pdl_cohort::attributes::Modality;
-use pdl_cohort::case_row::{CaseChannel, CaseRow, LabelVoxels};
+use pdl_cohort::table::case_row::{CaseChannel, CaseRow, LabelVoxels};
 use pdl_findings::{Code, Finding};
 use pdl_volume::statistics::{self, Statistics, median};
 use pdl_volume::{LabelMap, Volume};

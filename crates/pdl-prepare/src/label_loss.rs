@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pdl_cohort::case_row::{CaseRow, LabelVoxels};
+use pdl_cohort::table::case_row::{CaseRow, LabelVoxels};
 use pdl_findings::{Code, Finding};
 use pdl_store::plural::counted;
 use pdl_volume::{LabelMap, count_labels};

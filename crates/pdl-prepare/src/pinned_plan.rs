@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::table::case_row::CaseRow;
 use pdl_findings::Finding;
 use pdl_store::progress::StageContext;
 use pdl_store::{json, regular_file};

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pdl_cohort::attributes::Modality;
 use pdl_cohort::invalid_option::InvalidOption;
-use pdl_cohort::plausible::SIDES_MM;
+use pdl_cohort::size_check::SIDES_MM;
 use pdl_findings::{Code, Finding};
 use pdl_store::{json, safe_name};
 use schemars::JsonSchema;

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use pdl_cohort::case_row::CaseRow;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::case_row::CaseRow;
+use pdl_cohort::table::cases::Cases;
 use pdl_findings::Finding;
 use pdl_io::nifti;
 use pdl_store::hash::Key;

@@ -27,7 +27,7 @@ use arrow::ipc::writer::FileWriter;
 use memmap2::Mmap;
 #[cfg(unix)]
 use memmap2::UncheckedAdvice;
-use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::table::case_row::CaseRow;
 use pdl_store::{StoreError, fault, format_version, regular_file, safe_name};
 use pdl_volume::Volume;
 use rayon::prelude::*;

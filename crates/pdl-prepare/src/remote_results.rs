@@ -13,7 +13,7 @@
 use std::fs;
 use std::path::Path;
 
-use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::table::case_row::CaseRow;
 use pdl_store::journal::{self, HashCheck, Journal};
 use pdl_store::safe_path::SafePath;
 use pdl_store::{StoreError, atomic, regular_file};

@@ -6,8 +6,8 @@
 
 use std::path::Path;
 
-use pdl_cohort::case_row::CaseRow;
-use pdl_cohort::cases::{self, Cases};
+use pdl_cohort::table::case_row::CaseRow;
+use pdl_cohort::table::cases::{self, Cases};
 use pdl_store::journal::{Journal, Stamp};
 use pdl_store::progress::StageContext;
 use pdl_store::safe_path::SafePath;

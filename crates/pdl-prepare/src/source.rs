@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pdl_cohort::case_row::{CaseChannel, CaseRow};
+use pdl_cohort::table::case_row::{CaseChannel, CaseRow};
 use pdl_findings::Code;
 use pdl_store::memory::MemoryShare;
 use pdl_volume::{Grid, LabelMap, Volume, VoxelBox, image_on};

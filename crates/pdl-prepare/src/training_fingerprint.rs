@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::table::case_row::CaseRow;
 use pdl_store::StoreError;
 use pdl_store::hash::Key;
 use pdl_store::journal::Journal;

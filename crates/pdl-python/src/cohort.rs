@@ -62,8 +62,8 @@ impl Cohort {
     #[getter]
     fn cases(&self, py: Python<'_>) -> PyResult<Table> {
         self.read(py, &[CASES], |out| {
-            pdl_cohort::cases::Cases::read(out)?;
-            read_table(&out.join(pdl_cohort::cases::FILE))
+            pdl_cohort::table::cases::Cases::read(out)?;
+            read_table(&out.join(pdl_cohort::table::cases::FILE))
         })
     }
 

@@ -8,7 +8,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use image::{ExtendedColorType, ImageEncoder, ImageError};
-use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::table::case_row::CaseRow;
 use pdl_io::{read_image, read_labels};
 use pdl_store::{catch_panic, paths};
 use pdl_volume::{Grid, Volume};

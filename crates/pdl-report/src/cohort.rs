@@ -4,8 +4,8 @@ use pdl_findings::Finding;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use pdl_cohort::attributes::{Modality, Split, Status};
-use pdl_cohort::case_row::CaseRow;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::case_row::CaseRow;
+use pdl_cohort::table::cases::Cases;
 use pdl_curriculum::manifest::{Manifest, ManifestRow};
 use pdl_prepare::failure::Failure;
 use serde::Serialize;

@@ -15,7 +15,7 @@
 //! The whole chain of `pdl curate`, as a library:
 //!
 //! ```
-//! use pdl_cohort::{index::index, parameters::IndexParameters, same_patient::SamePatient};
+//! use pdl_cohort::{index::index, parameters::IndexParameters, split::same_patient::SamePatient};
 //! use pdl_curriculum::{manifest::Manifest, parameters::RankParameters, rank::rank};
 //! use pdl_prepare::{parameters::PrepareParameters, prepare::prepare};
 //! use pdl_report::{ReportParameters, report};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::Path;
 
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_curriculum::manifest::{self, Manifest};
 use pdl_store::printable::escaped_lines;
 use pdl_store::progress::Silent;

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use clap::Parser;
-use pdl_cohort::case_row::CaseRow;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::case_row::CaseRow;
+use pdl_cohort::table::cases::Cases;
 use pdl_curriculum::audit::{self, Audit};
 use pdl_curriculum::manifest::Ranking;
 use pdl_curriculum::manifest::{self, Manifest};
@@ -123,7 +123,7 @@ pub fn report(out: &Path, parameters: &ReportParameters, progress: &dyn Progress
         let problem = format!("expected at least 2, found {}", parameters.cases);
         return Err(ReportError::InvalidOption { name: "cases", problem });
     }
-    if !regular_file::is_there(&out.join(pdl_cohort::cases::FILE))? {
+    if !regular_file::is_there(&out.join(pdl_cohort::table::cases::FILE))? {
         return Err(ReportError::NothingThere { out: out.to_owned() });
     }
     let cases = Cases::read(out)?;

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use image::codecs::png::PngEncoder;
-use pdl_cohort::case_row::CaseRow;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::case_row::CaseRow;
+use pdl_cohort::table::cases::Cases;
 use pdl_io::{read_image, read_labels};
 use pdl_prepare::prepared_row;
 use pdl_store::atomic;

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use pdl_cohort::folds::Fold;
 use pdl_cohort::index::Indexed;
+use pdl_cohort::split::folds::Fold;
 use pdl_curriculum::audit::Audit;
 use pdl_curriculum::manifest;
 use pdl_curriculum::rank::Ranked;

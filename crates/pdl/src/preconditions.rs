@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use pdl_cohort::cases::{self, Cases};
-use pdl_cohort::{discover, walk};
+use pdl_cohort::discover::{self, walk};
+use pdl_cohort::table::cases::{self, Cases};
 use pdl_console::{ExitStatus, suggest};
 use pdl_curriculum::{format_versions, manifest};
 use pdl_prepare::{prepared_row, proxies};
@@ -204,7 +204,7 @@ pub(crate) fn no_curation(out: &Path) -> String {
 fn is_cohort(folder: &Path) -> bool {
     !walk::is_curation(folder).unwrap_or(true)
         && (discover::find(folder, &BTreeSet::new()).is_ok()
-            || pdl_cohort::pairing::pair(folder).is_ok_and(|paired| !paired.pairs.is_empty()))
+            || discover::pairing::pair(folder).is_ok_and(|paired| !paired.pairs.is_empty()))
 }
 
 /// Checks that a curation folder has a usable case of this id.

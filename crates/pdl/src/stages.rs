@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use anyhow::Result;
-use pdl_cohort::case_row::CaseRow;
-use pdl_cohort::cases;
 use pdl_cohort::index::index;
 use pdl_cohort::key_file;
-use pdl_cohort::same_patient::SamePatient;
+use pdl_cohort::split::same_patient::SamePatient;
+use pdl_cohort::table::case_row::CaseRow;
+use pdl_cohort::table::cases;
 use pdl_console::{ExitStatus, counted, note};
 use pdl_curriculum::audit;
 use pdl_curriculum::rank::rank;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use libfuzzer_sys::fuzz_target;
 use pdl_cohort::discover;
-use pdl_cohort::same_patient::SamePatient;
+use pdl_cohort::split::same_patient::SamePatient;
 use pdl_fuzz::kinds::TABLES;
 use pdl_fuzz::{file, kind};
 use pdl_store::memory::MemoryLimit;

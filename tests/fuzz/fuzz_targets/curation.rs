@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use libfuzzer_sys::fuzz_target;
-use pdl_cohort::cases::Cases;
-use pdl_cohort::sources;
+use pdl_cohort::table::cases::Cases;
+use pdl_cohort::table::sources;
 use pdl_curriculum::audit;
 use pdl_curriculum::manifest::Manifest;
 use pdl_curriculum::validate::{ValidateParameters, validate};

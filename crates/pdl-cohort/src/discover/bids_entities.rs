@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::volume_names::is_label_word;
+use crate::discover::volume_names::is_label_word;
 
 /// Suffixes of volumes that are neither images to segment nor label maps.
 const OTHERS: [&str; 8] =

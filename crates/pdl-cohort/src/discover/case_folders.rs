@@ -8,8 +8,8 @@ use super::named_channels::NamedChannels;
 use super::volume_files::{VolumeFile, VolumeFiles, last_name, unique};
 use super::{DiscoveredCase, Layout};
 use crate::attributes::Modality;
-use crate::patient_names;
-use crate::volume_names::{is_image_name, is_label_name};
+use crate::discover::patient_names;
+use crate::discover::volume_names::{is_image_name, is_label_name};
 
 /// The folder of a KiTS case with each annotator's mask of each instance; they are not used.
 const INSTANCES: &str = "instances";

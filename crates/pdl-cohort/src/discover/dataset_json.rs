@@ -15,8 +15,8 @@ use super::folders::{DECATHLON, split_channel, subfolders};
 use super::{DiscoveredCase, Layout};
 use crate::CohortError;
 use crate::attributes::{Modality, Split};
-use crate::case_id::CaseLabel;
-use crate::regions::{DatasetLabels, DatasetRegions};
+use crate::identity::case_id::CaseLabel;
+use crate::labels::regions::{DatasetLabels, DatasetRegions};
 
 /// The last number of AMOS's CT; above it are those of MR (amos22.grand-challenge.org).
 const LAST_CT_OF_AMOS: u32 = 500;

@@ -11,9 +11,9 @@ use super::volume_files::{VolumeFile, VolumeFiles, last_name};
 use super::{DiscoveredCase, Layout};
 use crate::CohortError;
 use crate::attributes::Modality;
-use crate::case_id::CaseLabel;
-use crate::dicom_folder;
-use crate::volume_names::{is_image_name, is_label_name};
+use crate::discover::dicom_folder;
+use crate::discover::volume_names::{is_image_name, is_label_name};
+use crate::identity::case_id::CaseLabel;
 
 /// The folders of CHAOS for the masks and for the images.
 const CHAOS: [&str; 2] = ["Ground", "DICOM_anon"];

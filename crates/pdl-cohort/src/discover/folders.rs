@@ -16,8 +16,8 @@ use super::named_channels::NamedChannels;
 use super::{DiscoveredCase, Layout, is_stack};
 use crate::CohortError;
 use crate::attributes::Split;
-use crate::case_id::CaseLabel;
-use crate::volume_names::{is_image_folder, is_image_name, is_label_folder, is_label_name, words};
+use crate::discover::volume_names::{is_image_folder, is_image_name, is_label_folder, is_label_name, words};
+use crate::identity::case_id::CaseLabel;
 
 /// Ending of 3-D Slicer's segmentations, before `.nrrd`.
 const SEGMENTATION: &str = ".seg";

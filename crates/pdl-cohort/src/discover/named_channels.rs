@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::attributes::Modality;
-use crate::volume_names::channel_order;
+use crate::discover::volume_names::channel_order;
 
 /// The names of a cohort's channels in their order; none where no case has several.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

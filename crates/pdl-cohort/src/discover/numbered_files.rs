@@ -7,7 +7,7 @@ use pdl_findings::{Code, Finding};
 
 use super::Layout;
 use super::volume_files::{VolumeFile, VolumeFiles};
-use crate::volume_names::{is_image_word, is_label_word};
+use crate::discover::volume_names::{is_image_word, is_label_word};
 
 /// Prefix of images without a label map.
 const TEST: &str = "test-";

@@ -14,8 +14,8 @@ use super::volume_files::{VolumeFile, VolumeFiles, last_name, unique};
 use super::{DiscoveredCase, Layout};
 use crate::CohortError;
 use crate::attributes::Modality;
-use crate::patient_names;
-use crate::volume_names::{is_image_name, is_label_name, is_label_word, words};
+use crate::discover::patient_names;
+use crate::discover::volume_names::{is_image_name, is_label_name, is_label_word, words};
 
 /// TotalSegmentator's table of its cases, and the column that names them.
 const CASES: (&str, &str) = ("meta.csv", "image_id");

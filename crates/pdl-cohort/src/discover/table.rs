@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use csv::StringRecord;
-use pdl_dicom::acquisition::KEYWORDS;
+use pdl_dicom::series::acquisition::KEYWORDS;
 use pdl_findings::{Code, Finding};
 use pdl_store::memory::MemoryShare;
 use pdl_store::plural::counted;
@@ -19,11 +19,11 @@ use super::table_text::{self, is_missing, with_slashes};
 use super::{ANNOTATED_COLUMN, Carried, DiscoveredCase, Layout};
 use crate::CohortError;
 use crate::attributes::Split;
-use crate::case_id::CaseLabel;
-use crate::case_row;
+use crate::discover::stack_hint::StackHint;
+use crate::discover::volume_names::{is_label_word, words};
+use crate::identity::case_id::CaseLabel;
 use crate::invalid_option::InvalidOption;
-use crate::stack_hint::StackHint;
-use crate::volume_names::{is_label_word, words};
+use crate::table::case_row;
 
 /// Approximate memory of a row of a cohort's table until it is a case, without its text, in bytes.
 const ROW_BYTES: u64 = 1536;

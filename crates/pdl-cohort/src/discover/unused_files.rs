@@ -14,7 +14,7 @@ use super::DiscoveredCase;
 use super::description::{file_name, shown};
 use super::folders::subfolders;
 use crate::attributes::Split;
-use crate::volume_names::words;
+use crate::discover::volume_names::words;
 
 /// Endings of tables.
 const TABLES: [&str; 8] = ["csv", "tsv", "jsonl", "xls", "xlsx", "ods", "parquet", "feather"];

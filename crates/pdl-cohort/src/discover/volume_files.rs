@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use pdl_io::{is_volume_name, stack, stem};
 
 use super::DiscoveredCase;
-use crate::case_id::CaseLabel;
-use crate::volume_names::MAC_FOLDER;
+use crate::discover::volume_names::MAC_FOLDER;
+use crate::identity::case_id::CaseLabel;
 
 /// A volume below a cohort's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]

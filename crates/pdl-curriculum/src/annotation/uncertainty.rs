@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::table::case_row::CaseRow;
 use pdl_store::memory::MemoryLimit;
 use pdl_store::{StoreError, fault, table};
 use serde::Deserialize;

@@ -4,7 +4,7 @@ use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet};
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::table::case_row::CaseRow;
 use pdl_store::plural::counted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@ use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet};
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::table::case_row::CaseRow;
 use pdl_store::hash::Key;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! Pairs of cases that seem to be of one patient, or leak between splits.
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::same_patient::PatientPair;
+use pdl_cohort::split::same_patient::PatientPair;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::table::case_row::CaseRow;
 use pdl_findings::Code;
 use pdl_prepare::proxies::Proxies;
 use pdl_similarity::registration::{RigidPair, rigid_neighbours};

@@ -1,6 +1,6 @@
 //! From which SSIM on the images of two patients count as one image.
 
-use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::table::case_row::CaseRow;
 use pdl_findings::{Code, Finding};
 use pdl_store::plural::counted;
 

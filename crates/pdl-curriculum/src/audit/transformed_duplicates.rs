@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::table::case_row::CaseRow;
 use pdl_prepare::plan;
 use pdl_prepare::prepared_row::{self, PreparedRow};
 use pdl_prepare::proxies::Proxies;

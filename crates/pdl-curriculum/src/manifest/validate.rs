@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::cases;
+use pdl_cohort::table::cases;
 use pdl_prepare::plan;
 use pdl_store::progress::Progress;
 use pdl_store::{StoreError, fault, hash, json, regular_file, safe_path, table};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::regions::DatasetLabels;
+use pdl_cohort::labels::regions::DatasetLabels;
 use pdl_curriculum::manifest::{Manifest, ManifestInfo, ManifestRow};
 use pdl_store::json;
 use serde::Serialize;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use pdl_cohort::attributes::{Modality, Split};
-use pdl_cohort::regions::DatasetLabels;
+use pdl_cohort::labels::regions::DatasetLabels;
 use serde::Deserialize;
 use serde_json::Value;
 

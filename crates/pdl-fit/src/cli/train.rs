@@ -185,7 +185,7 @@ fn evaluate_cases(request: &TrainRequest, outcome: &Outcome, quiet: bool) -> Res
 
 /// Writes the report of the cohort; a fold has none of its own.
 fn write_report(request: &TrainRequest, quiet: bool) {
-    if !request.out.join(pdl_cohort::cases::FILE).is_file() {
+    if !request.out.join(pdl_cohort::table::cases::FILE).is_file() {
         return;
     }
     match pdl_report::report(&request.out, &ReportParameters::default(), &Silent) {

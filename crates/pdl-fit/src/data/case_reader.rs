@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::table::case_row::CaseRow;
 use pdl_curriculum::manifest::ManifestRow;
 use pdl_store::StoreError;
 use pdl_store::file_state::FileState;

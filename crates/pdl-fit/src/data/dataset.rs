@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::case_row::CaseRow;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::case_row::CaseRow;
+use pdl_cohort::table::cases::Cases;
 use pdl_curriculum::manifest::{Manifest, ManifestRow};
 use pdl_prepare::prepared_row;
 use pdl_store::memory::{self, MemoryError, MemoryLimit, MemoryShare};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use pdl_cohort::regions::LabelRegion;
+use pdl_cohort::labels::regions::LabelRegion;
 use pdl_metrics::ChannelUnion;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

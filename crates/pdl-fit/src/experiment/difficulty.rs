@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_curriculum::CurriculumError;
 use pdl_curriculum::order::score;
 use pdl_curriculum::pairwise::SelectedPairs;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::reading::ImageReading;
-use pdl_cohort::regions::LabelRegion;
+use pdl_cohort::labels::regions::LabelRegion;
+use pdl_cohort::read_options::ImageReading;
 use pdl_curriculum::manifest::Label;
 use pdl_metrics::{ChannelUnion, MeasuredStructure};
 use pdl_prepare::plan::Plan;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pdl_cohort::reading::ImageReading;
+use pdl_cohort::read_options::ImageReading;
 use pdl_dicom::Series;
 use pdl_store::memory::MemoryLimit;
 use pdl_store::{StoreError, fault};

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pdl_cohort::annotation_rule::AnnotationRule;
-use pdl_cohort::case_row::{CaseChannel, CaseRow};
-use pdl_cohort::cases::{self, Cases};
 use pdl_cohort::index::index;
+use pdl_cohort::labels::annotation_rule::AnnotationRule;
 use pdl_cohort::parameters::IndexParameters;
-use pdl_cohort::same_patient::SamePatient;
+use pdl_cohort::split::same_patient::SamePatient;
+use pdl_cohort::table::case_row::{CaseChannel, CaseRow};
+use pdl_cohort::table::cases::{self, Cases};
 use pdl_console::{MOST_LISTED, shorten};
 use pdl_curriculum::manifest::Label;
 use pdl_findings::{Code, Finding};

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::cases::{self, Cases};
 use pdl_cohort::parameters::IndexParameters;
-use pdl_cohort::reading::ImageReading;
+use pdl_cohort::read_options::ImageReading;
+use pdl_cohort::table::cases::{self, Cases};
 use pdl_curriculum::manifest::Label;
 use pdl_store::lock::FolderLock;
 use pdl_store::memory::MemoryLimit;

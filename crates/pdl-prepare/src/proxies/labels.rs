@@ -14,7 +14,7 @@ use arrow::array::{
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, FieldRef, Float64Type, UInt8Type, UInt16Type};
 use arrow::error::ArrowError;
-use pdl_cohort::case_row::CaseRow;
+use pdl_cohort::table::case_row::CaseRow;
 use pdl_store::table::{column, list};
 use pdl_volume::{Grid, LabelMap, labels_on};
 

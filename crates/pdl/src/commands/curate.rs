@@ -5,10 +5,10 @@ use std::path::Path;
 
 use anyhow::Result;
 use pdl_cohort::CohortError;
-use pdl_cohort::cases::Cases;
 use pdl_cohort::index::index;
 use pdl_cohort::parameters::IndexParameters;
-use pdl_cohort::same_patient::SamePatient;
+use pdl_cohort::split::same_patient::SamePatient;
+use pdl_cohort::table::cases::Cases;
 use pdl_console::{ExitStatus, note};
 use pdl_curriculum::audit::{Audit, AuditParameters, Link, audit};
 use pdl_curriculum::manifest;

@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
             say(&format!("{}:", out.display()));
             folder.iter().for_each(print);
             if folder.iter().any(|check| check.state != State::Ok)
-                && out.join(pdl_cohort::cases::FILE).is_file()
+                && out.join(pdl_cohort::table::cases::FILE).is_file()
             {
                 say(&format!(
                     "Run these commands with the same flags as before, unless {} holds them.",

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::cases::Cases;
 use pdl_console::{ExitStatus, MOST_LISTED, counted, note, say, shorten};
 use pdl_curriculum::results::{self, ResultRow};
 use pdl_exchange::import::results::{CaseResult, read_summary};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use pdl_cohort::attributes::{Modality, Split};
-use pdl_cohort::pairing::Paired;
+use pdl_cohort::discover::pairing::Paired;
 use pdl_cohort::survey::{Structures, Survey, survey};
 use pdl_console::{ExitStatus, counted, say, shorten};
 use pdl_findings::Code;

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use pdl_cohort::cases::Cases;
-use pdl_cohort::folds::{Fold, FoldDivision, group_count};
+use pdl_cohort::split::folds::{Fold, FoldDivision, group_count};
+use pdl_cohort::table::cases::Cases;
 use pdl_console::ExitStatus;
 use pdl_curriculum::audit::audit;
 use pdl_curriculum::parameters::RankParameters;

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use pdl_cohort::case_row::CaseRow;
-use pdl_cohort::cases::Cases;
-use pdl_cohort::sources::{self, FileCounts, SourceRow};
+use pdl_cohort::table::case_row::CaseRow;
+use pdl_cohort::table::cases::Cases;
+use pdl_cohort::table::sources::{self, FileCounts, SourceRow};
 use pdl_console::{ExitStatus, MOST_LISTED, counted, say, shorten};
 use pdl_curriculum::audit::{self, Audit};
 use pdl_curriculum::label_audit::{LabelAudit, LabelReason, REVIEW_FILE};

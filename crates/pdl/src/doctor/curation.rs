@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
-use pdl_cohort::cases::{self, Cases};
+use pdl_cohort::table::cases::{self, Cases};
 use pdl_console::counted;
 use pdl_curriculum::manifest::{self, Manifest};
 use pdl_curriculum::{audit, format_versions, validate};

@@ -1,8 +1,8 @@
 //! Cases, a line each.
 
 use pdl_cohort::attributes::Status;
-use pdl_cohort::case_row::CaseRow;
-use pdl_cohort::cases::Cases;
+use pdl_cohort::table::case_row::CaseRow;
+use pdl_cohort::table::cases::Cases;
 
 /// The findings of a case in one text.
 pub(crate) fn reasons(row: &CaseRow) -> String {

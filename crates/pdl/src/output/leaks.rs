@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use pdl_cohort::same_patient::{PatientPair, SamePatient};
+use pdl_cohort::split::same_patient::{PatientPair, SamePatient};
 use pdl_console::{MOST_LISTED, counted, note, shorten};
 use pdl_curriculum::audit::{Audit, ImageTransform, Link, Reason, SAME_PATIENT_FILE};
 

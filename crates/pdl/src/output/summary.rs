@@ -5,9 +5,9 @@ use std::path::Path;
 
 use anyhow::Result;
 use pdl_cohort::attributes::{Split, Status};
-use pdl_cohort::case_row::CaseRow;
-use pdl_cohort::folds::Fold;
 use pdl_cohort::index::Indexed;
+use pdl_cohort::split::folds::Fold;
+use pdl_cohort::table::case_row::CaseRow;
 use pdl_console::{MOST_LISTED, counted, note, say};
 use pdl_curriculum::manifest::{FOLDS_FOLDER, INFO_FILE, ManifestInfo, ManifestRow, Ranking};
 use pdl_curriculum::pacing::CurriculumStage;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use pdl_cohort::attributes::Split;
-use pdl_cohort::cases::Cases;
-use pdl_cohort::folds::Fold;
+use pdl_cohort::split::folds::Fold;
+use pdl_cohort::table::cases::Cases;
 use pdl_curriculum::manifest::Manifest;
 use pdl_curriculum::rank::rank_for_experiment;
 use pdl_prepare::prepared_row;
