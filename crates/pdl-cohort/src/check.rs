@@ -4,10 +4,10 @@ pub(crate) mod cross_case_checks;
 pub(crate) mod extra_columns;
 pub mod size_check;
 
-use pdl_findings::{Code, Finding};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use pdl_findings::{Code, Finding};
 use pdl_io::{Image, Labels, Part, ReadError, Unread};
 use pdl_store::memory::{MemoryError, MemoryShare};
 use pdl_store::plural::counted;

@@ -8,10 +8,10 @@ pub(crate) mod unusual_files;
 pub(crate) mod volume_names;
 pub mod walk;
 
-use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use pdl_findings::{Code, Finding};
 use pdl_io::{is_volume_name, split_frame, stack, stem};
 use pdl_store::memory::{MemoryLimit, MemoryShare};
 use pdl_store::plural::counted;

@@ -17,11 +17,11 @@ pub(crate) mod pet_units;
 pub(crate) mod series_image;
 pub(crate) mod stacks;
 
-use pdl_findings::Finding;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use pdl_findings::Finding;
 use pdl_io::{Part, nifti};
 use pdl_store::file_state::FileState;
 use pdl_store::hash::Key;

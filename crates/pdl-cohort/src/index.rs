@@ -1,10 +1,10 @@
 //! The index stage: from a cohort to `cases.parquet`.
 
-use pdl_findings::{Code, Finding};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
+use pdl_findings::{Code, Finding};
 use pdl_io::Part;
 use pdl_store::hash::Key;
 use pdl_store::journal::{Journal, Stamp};

@@ -21,14 +21,13 @@ mod interrupt;
 mod output;
 mod shell;
 mod short_help;
-mod shorten;
 
 pub use display::Display;
 pub use exit_status::{ExitStatus, StatusError};
 pub use interrupt::exit_on_ctrl_c;
 pub use output::{explanation, finish, finished, note, parse, parse_from, report, say, send_to_terminal};
 pub use pdl_store::plural::counted;
+pub use pdl_store::shorten::{MOST_LISTED, shorten};
 pub use pdl_store::suggest;
 pub use shell::{Shell, ShellError};
 pub use short_help::command;
-pub use shorten::{MOST_LISTED, shorten};

@@ -1,14 +1,15 @@
 //! Reads a volume, whatever its format.
 
-use pdl_findings::{Code, Finding};
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use pdl_findings::{Code, Finding};
 use pdl_store::fault;
 use pdl_store::file_state::FileState;
 use pdl_store::magic;
 use pdl_store::memory::{MemoryLimit, MemoryShare};
 use pdl_store::plural::counted;
+use pdl_store::shorten::MOST_LISTED;
 use pdl_volume::{Grid, LabelReader, Volume};
 
 use crate::content::Content;
@@ -17,9 +18,6 @@ use crate::file::{Files, file_and_frame};
 use crate::stack::{self, Meaning, StackGeometry};
 use crate::voxels::{Sink, VoxelType, volumes_along};
 use crate::{Image, LabelSegment, Labels, Part, ReadError, SegmentLabels, Unread, metaimage, nifti, nrrd};
-
-/// Maximum number of label values in a message.
-const MOST_VALUES: usize = 10;
 
 /// Reads a 3-D image, scaled as its header states. `FILE#3` is frame 3 of a file of several,
 /// counted from 0. Memory: four bytes per voxel, and one piece of the file, within the free memory.
@@ -150,10 +148,10 @@ pub fn read_segments(
 fn unnamed(voxels: &BTreeMap<u16, usize>) -> Option<Finding> {
     let told: Vec<String> = voxels
         .iter()
-        .take(MOST_VALUES)
+        .take(MOST_LISTED)
         .map(|(value, count)| format!("{value} ({})", counted(*count, "voxel")))
         .collect();
-    let more = if voxels.len() > MOST_VALUES { " and others" } else { "" };
+    let more = if voxels.len() > MOST_LISTED { " and others" } else { "" };
     let message = format!("values that no segment has became background: {}{more}", told.join(", "));
     (!voxels.is_empty()).then(|| Finding::new(Code::LabelVoxelsUnnamed, message))
 }

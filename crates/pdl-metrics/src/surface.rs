@@ -8,6 +8,7 @@
 //! volume, which all weigh the same; distances are between voxel centres. These are the definitions
 //! of MONAI's `compute_hausdorff_distance` and `compute_surface_dice`.
 
+use pdl_volume::statistics::quantile;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -241,10 +242,8 @@ impl Line {
 
 /// Quantile of sorted distances, interpolated linearly (NumPy's default); weights are ignored.
 fn percentile(sorted: &[(f64, f64)], share: f64) -> f64 {
-    let place = share * (sorted.len() as f64 - 1.0);
-    let below = place.floor() as usize;
-    let above = (below + 1).min(sorted.len() - 1);
-    sorted[below].0 + (place - below as f64) * (sorted[above].0 - sorted[below].0)
+    let distances: Vec<f64> = sorted.iter().map(|(distance, _)| *distance).collect();
+    quantile(&distances, share)
 }
 
 /// The first of sorted distances up to which lies at least this share of the weight.

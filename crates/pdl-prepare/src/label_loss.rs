@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use pdl_cohort::table::case_row::{CaseRow, LabelVoxels};
 use pdl_findings::{Code, Finding};
 use pdl_store::plural::counted;
+use pdl_store::shorten::MOST_LISTED;
 use pdl_volume::{LabelMap, count_labels};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A label that keeps less than this fraction of its volume is reported.
 const LEAST_KEPT: f64 = 0.5;
-/// Maximum number of labels in a message.
-const MOST_LABELS: usize = 10;
 
 /// A label of a case after preparation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -76,9 +75,9 @@ pub(crate) fn findings<'a>(
         Some(format!("{} in {few} of {cases} (least {:.0}%, {case})", name(value), 100.0 * kept))
     });
     let finding = |code: Code, what: &str, labels: Vec<String>| {
-        let more = labels.len().saturating_sub(MOST_LABELS);
+        let more = labels.len().saturating_sub(MOST_LISTED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let listed = labels.iter().take(MOST_LABELS).cloned().collect::<Vec<_>>().join(", ");
+        let listed = labels.iter().take(MOST_LISTED).cloned().collect::<Vec<_>>().join(", ");
         (!labels.is_empty()).then(|| Finding::new(code, format!("{what}: {listed}{more}")))
     };
     let lost = finding(

@@ -39,6 +39,7 @@ pub mod progress;
 pub mod regular_file;
 pub mod safe_name;
 pub mod safe_path;
+pub mod shorten;
 pub mod suggest;
 pub mod table;
 

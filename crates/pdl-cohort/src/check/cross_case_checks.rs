@@ -1,8 +1,8 @@
 //! Checks that compare a case with the rest of its cohort.
 
-use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use pdl_findings::{Code, Finding};
 use pdl_store::plural::counted;
 use pdl_volume::Grid;
 use pdl_volume::statistics::median;

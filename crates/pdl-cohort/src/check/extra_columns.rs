@@ -1,7 +1,8 @@
 //! Checks whether the columns that a user chose to store identify patients.
 
-use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet};
+
+use pdl_findings::{Code, Finding};
 
 use crate::identity::masked_texts::is_measurement;
 use crate::table::case_row::CaseRow;

@@ -1,10 +1,10 @@
 //! Recognises the cases of an earlier run, so that they keep their ids and with them their splits.
 
-use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 use std::path::{Path, PathBuf};
 
+use pdl_findings::{Code, Finding};
 use pdl_io::{split_frame, stem};
 use pdl_store::plural::counted;
 use pdl_store::{StoreError, fault, hash, paths};

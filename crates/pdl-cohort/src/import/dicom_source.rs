@@ -7,12 +7,12 @@
 //! [`VolumeSource::findings`]. Cases and patients have pseudonyms unless ids are kept; no message
 //! holds a path or an attribute's value other than the names of structures.
 
-use pdl_findings::{Code, Finding, SkipReason};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use pdl_dicom::series::acquisition::acquisition;
 use pdl_dicom::{DicomError, LabelFile, Mask, ReadOptions, Scan, Series, SeriesImage, VolumeImages};
+use pdl_findings::{Code, Finding, SkipReason};
 use pdl_store::hash::Key;
 use pdl_store::memory::{MemoryLimit, MemoryShare};
 use pdl_store::plural::counted;

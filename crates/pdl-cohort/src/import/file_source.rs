@@ -2,12 +2,12 @@
 //! slices or DICOM series as images, with label maps that are put on their images' grids, or with
 //! files that name their segments or hold one structure each.
 
-use pdl_dicom::ReadOptions;
-use pdl_findings::{Code, Finding};
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use pdl_dicom::ReadOptions;
+use pdl_findings::{Code, Finding};
 use pdl_io::{Unread, split_frame, stack};
 use pdl_store::hash::Key;
 use pdl_store::memory::MemoryShare;

@@ -4,9 +4,9 @@
 //! The row of the cohort's table takes precedence over the parameters. Without a spacing a case is
 //! rejected; without axes LPS is assumed, with a finding.
 
-use pdl_findings::{Code, Finding};
 use std::path::{Path, PathBuf};
 
+use pdl_findings::{Code, Finding};
 use pdl_io::{Image, Labels, ReadError, StackGeometry, Unread, stack};
 use pdl_store::memory::MemoryShare;
 use pdl_store::{StoreError, fault};

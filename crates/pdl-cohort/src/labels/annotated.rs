@@ -4,10 +4,10 @@
 //! whether a label that is not annotated is present is unknown. The cohort's table (column
 //! `labels_annotated`) takes precedence over the rule ([`AnnotationRule`]).
 
-use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
+use pdl_findings::{Code, Finding};
 use pdl_store::plural::counted;
 use pdl_store::{StoreError, fault, table};
 

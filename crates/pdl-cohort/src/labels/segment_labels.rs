@@ -8,6 +8,7 @@ use pdl_dicom::{MaskedName, NameMask};
 use pdl_findings::{Code, Finding};
 use pdl_io::{LabelSegment, ReadError, SegmentLabels, Unread};
 use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, in_turns};
+use pdl_store::shorten::MOST_LISTED;
 use pdl_store::{StoreError, fault};
 
 use crate::CohortError;
@@ -16,9 +17,6 @@ use crate::import::Refusal;
 use crate::labels::structure_files::{self, MaskGrid, MergedMasks};
 use crate::labels::structures::{BACKGROUND, Structures, key};
 use crate::parameters::IndexParameters;
-
-/// Maximum number of names in a message.
-const MOST_NAMES: usize = 10;
 
 /// The value of a segment whose file states none.
 const UNSTATED: u16 = 0;
@@ -240,10 +238,10 @@ impl SegmentNames {
             format!("{name} (here {label}) is {}", each.collect::<Vec<_>>().join(" and "))
         });
         let told: Vec<String> = told.collect();
-        let more = if told.len() > MOST_NAMES { "; and others" } else { "" };
+        let more = if told.len() > MOST_LISTED { "; and others" } else { "" };
         let message = format!(
             "label files have different values for one name, and labels are identified by name: {}{more}",
-            told.iter().take(MOST_NAMES).cloned().collect::<Vec<_>>().join("; ")
+            told.iter().take(MOST_LISTED).cloned().collect::<Vec<_>>().join("; ")
         );
         (!told.is_empty()).then(|| Finding::new(Code::LabelValuesByName, message))
     }

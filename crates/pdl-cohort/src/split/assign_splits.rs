@@ -1,8 +1,8 @@
 //! Gives every case its patient and its split.
 
-use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use pdl_findings::{Code, Finding};
 use pdl_store::plural::counted;
 
 use crate::CohortError;

@@ -1,8 +1,8 @@
 //! Folds for cross-validation: patients outside the test split, dealt out evenly.
 
-use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet};
 
+use pdl_findings::{Code, Finding};
 use pdl_store::plural::counted;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use pdl_store::hash::Key;
+use pdl_store::shorten::MOST_LISTED;
 
 use crate::CohortError;
 use crate::invalid_option::InvalidOption;
@@ -10,9 +11,6 @@ use crate::table::case_row::CaseRow;
 
 /// The name for the presence of each label, in place of a column.
 const LABELS: &str = "labels";
-
-/// Strata that a finding names one by one; the rest is counted.
-const NAMED: usize = 10;
 
 /// The strata of a patient, such as "site A" or "label 3".
 pub type Strata = BTreeSet<String>;
@@ -188,8 +186,8 @@ pub(crate) fn missing(of: &[(usize, &Strata)], bins: &[&str]) -> Option<String> 
                 .then(|| format!("{stratum} ({patients} patient{s}): none in {}", without.join(", ")))
         })
         .collect();
-    let further = lacking.len().saturating_sub(NAMED);
-    let named = lacking.iter().take(NAMED).cloned().collect::<Vec<_>>().join("; ");
+    let further = lacking.len().saturating_sub(MOST_LISTED);
+    let named = lacking.iter().take(MOST_LISTED).cloned().collect::<Vec<_>>().join("; ");
     match further {
         _ if lacking.is_empty() => None,
         0 => Some(named),

@@ -1,11 +1,11 @@
 //! `cases.parquet`: one row per discovered case.
 
-use pdl_findings::Finding;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Schema};
+use pdl_findings::Finding;
 use pdl_store::StoreError;
 use pdl_store::table::{self, nullable};
 use serde::de::DeserializeOwned;

@@ -1,11 +1,12 @@
 //! Counts of labels and column values in each split.
 
-use pdl_findings::{Code, Finding};
 use std::collections::{BTreeMap, BTreeSet};
 
 use pdl_cohort::attributes::Split;
 use pdl_cohort::table::case_row::CaseRow;
+use pdl_findings::{Code, Finding};
 use pdl_store::plural::counted;
+use pdl_store::shorten::MOST_LISTED;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -112,7 +113,6 @@ pub(super) fn groups(rows: &[&CaseRow], columns: &[String]) -> Vec<ColumnValueCo
 
 /// Rare values, for every column and every split that is not small.
 pub(super) fn small_groups(groups: &[ColumnValueCount], smallest: usize) -> Vec<Finding> {
-    const NAMED: usize = 10;
     let by_split = |a: &ColumnValueCount, b: &ColumnValueCount| (a.split, &a.column) == (b.split, &b.column);
     let small = |of_split: &[ColumnValueCount]| {
         let small: Vec<&ColumnValueCount> = of_split.iter().filter(|group| group.cases < smallest).collect();
@@ -122,9 +122,12 @@ pub(super) fn small_groups(groups: &[ColumnValueCount], smallest: usize) -> Vec<
             "null" => "none".to_owned(),
             value => value.to_owned(),
         };
-        let named: Vec<String> =
-            small.iter().take(NAMED).map(|group| format!("{} ({})", value(group), group.cases)).collect();
-        let further = match small.len().saturating_sub(NAMED) {
+        let named: Vec<String> = small
+            .iter()
+            .take(MOST_LISTED)
+            .map(|group| format!("{} ({})", value(group), group.cases))
+            .collect();
+        let further = match small.len().saturating_sub(MOST_LISTED) {
             0 => String::new(),
             further => format!(" and {further} more"),
         };

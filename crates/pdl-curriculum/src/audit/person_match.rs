@@ -8,6 +8,8 @@
 
 use std::collections::BTreeSet;
 
+use pdl_volume::statistics::quantile;
+
 use crate::audit::nearest_other_patient::CasePair;
 
 /// What a case usually has is the mean over so many others that agree with it most, the best left
@@ -97,7 +99,7 @@ impl Agreements {
         };
         let mut spacings: Vec<f64> = self.of_case.iter().filter_map(of_case).collect();
         spacings.sort_by(f64::total_cmp);
-        quantile(&spacings, 0.5).filter(|spacing| *spacing > 0.0)
+        Some(quantile(&spacings, 0.5)).filter(|spacing| *spacing > 0.0)
     }
 
     /// Groups of cases each of which agrees with all the others of the group more than with any
@@ -149,13 +151,6 @@ impl Agreements {
         };
         group.iter().map(gap).sum()
     }
-}
-
-/// A quantile of ascending values, linear between them.
-fn quantile(values: &[f64], share: f64) -> Option<f64> {
-    let place = share * values.len().checked_sub(1)? as f64;
-    let (below, above) = (values.get(place as usize)?, values.get(place.ceil() as usize)?);
-    Some(below + (above - below) * place.fract())
 }
 
 #[cfg(test)]

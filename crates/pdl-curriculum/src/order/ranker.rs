@@ -1,11 +1,12 @@
 //! From the training cases and their pairs to the rank of each.
 
-use pdl_findings::{Code, Finding};
 use std::collections::BTreeMap;
 
+use pdl_findings::{Code, Finding};
 use pdl_similarity::metrics::{Metric, PairColumn};
 use pdl_similarity::pairs::Pairs;
 use pdl_store::plural::counted;
+use pdl_store::shorten::MOST_LISTED;
 
 use crate::CurriculumError;
 use crate::manifest::{Communities, Outlier, Ranking};
@@ -15,9 +16,6 @@ use crate::order::prune::{self, DuplicateCandidate};
 use crate::order::{self, score, subset_selection};
 use crate::pairwise::{SelectedPairs, SimilarityMatrix};
 use crate::parameters::{Order, RankParameters, ScoreBy};
-
-/// Maximum number of cases in a finding.
-const MOST_LISTED: usize = 10;
 
 /// A training case before it is ranked.
 pub(crate) struct TrainingCase<'a> {

@@ -7,6 +7,7 @@ use dicom_dictionary_std::tags;
 use dicom_object::InMemDicomObject;
 use pdl_store::memory::{MemoryLimit, MemoryShare};
 use pdl_store::plural::counted;
+use pdl_store::shorten::MOST_LISTED;
 
 use crate::DicomError;
 use crate::file::{items, number, text};
@@ -25,8 +26,6 @@ use pdl_findings::{Code, Finding};
 const BACKGROUND: &str = "125040";
 /// Frames that are further apart than this many times the slices are those of a coarser image.
 const COARSER: f64 = 1.5;
-/// Maximum number of label values in a message.
-const MOST_VALUES: usize = 10;
 
 /// A segmentation object with its pixels in memory, as they are stored.
 pub struct Segmentation {
@@ -255,9 +254,9 @@ impl Segmentation {
             }
         }
         let shown: Vec<String> =
-            others.iter().take(MOST_VALUES).map(|(value, n)| format!("{value} ({n} pixels)")).collect();
+            others.iter().take(MOST_LISTED).map(|(value, n)| format!("{value} ({n} pixels)")).collect();
         Ok((!others.is_empty()).then(|| {
-            let more = if others.len() > MOST_VALUES { " and others" } else { "" };
+            let more = if others.len() > MOST_LISTED { " and others" } else { "" };
             let message = format!("values that no segment has became background: {}{more}", shown.join(", "));
             Finding::new(Code::LabelVoxelsUnnamed, message)
         }))

@@ -2,6 +2,7 @@
 //! spacing and gantry tilt.
 
 use pdl_findings::{Code, Finding};
+use pdl_store::plural::counted;
 use pdl_volume::Grid;
 
 use crate::DicomError;
@@ -111,9 +112,11 @@ impl Stack {
         let whole = |gap: f64| (gap / median).round();
         if gaps.iter().all(|gap| even(*gap, whole(*gap)) && whole(*gap) >= 1.0) {
             for (slice, gap) in gaps.iter().enumerate().filter(|(_, gap)| whole(**gap) > 1.0) {
+                let lacking = whole(*gap) as usize - 1;
+                let verb = if lacking == 1 { "is" } else { "are" };
                 let message = format!(
-                    "{} missing after slice {} ({:.2} mm from the first): it is filled by interpolation",
-                    counted(whole(*gap) as usize - 1, "slice is", "slices are"),
+                    "{} {verb} missing after slice {} ({:.2} mm from the first): it is filled by interpolation",
+                    counted(lacking, "slice"),
                     slice + 1,
                     self.heights()[slice]
                 );
@@ -128,10 +131,6 @@ impl Stack {
         }
         true
     }
-}
-
-fn counted(count: usize, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// Gaps in order as "12 x 4.00, 1 x 1.08 mm"; no more than six runs.
