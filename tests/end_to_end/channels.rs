@@ -113,7 +113,7 @@ fn both_channels_go_from_the_files_to_the_manifest_each_by_its_own_modality() {
     }
     run_ok(&["validate", text(out.path())]);
     // Nothing is made anew where nothing has changed.
-    let context = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory: None };
+    let context = StageContext { hash_check: HashCheck::Stamps, progress: &Silent, memory: None };
     let again = prepare::prepare(out.path(), &plan.parameters, false, context).unwrap();
     assert_eq!((again.cases, again.written), (6, 0));
 
@@ -458,7 +458,7 @@ fn cases_prepared_on_another_machine_have_all_channels() {
     pet_ct(cohort.path(), 3, |grid| grid);
     index(cohort.path(), out.path(), &["--val-share", "0", "--test-share", "0"]);
     let parameters = PrepareParameters { proxy_size: vec![16], ..Default::default() };
-    let run = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory: None };
+    let run = StageContext { hash_check: HashCheck::Stamps, progress: &Silent, memory: None };
     let remote = remote_worker::plan_remote(out.path(), &parameters, false, run).unwrap();
     let done =
         remote_worker::submit_results(out.path(), &remote.plan, &remote.cases, &remote.missing, run).unwrap();

@@ -13,7 +13,7 @@ use pdl_tests::{files, run_ok, sample};
 
 use crate::{cohort_of, folder};
 
-const RUN: StageContext<'_> = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory: None };
+const RUN: StageContext<'_> = StageContext { hash_check: HashCheck::Stamps, progress: &Silent, memory: None };
 
 fn indexed(cohort: &Path, out: &Path) {
     run_ok(&["index", cohort.to_str().unwrap(), "--out", out.to_str().unwrap()]);

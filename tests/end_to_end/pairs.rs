@@ -189,7 +189,7 @@ impl Measure for Largest {
 fn a_metric_of_ones_own_is_a_further_column() {
     let (cohort, out) = (folder(), folder());
     prepared(cohort.path(), out.path(), 0..10);
-    let run = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory: None };
+    let run = StageContext { hash_check: HashCheck::Stamps, progress: &Silent, memory: None };
     let parameters = CompareParameters::default();
     assert_eq!(compare_with(out.path(), &parameters, &[&Largest], run).unwrap().computed, 45);
     assert_eq!(compare_with(out.path(), &parameters, &[&Largest], run).unwrap().computed, 0);

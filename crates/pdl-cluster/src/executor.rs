@@ -222,7 +222,8 @@ fn start_host(
         cache: args.cache.clone().unwrap_or_else(std::env::temp_dir),
         cache_bytes: args.cache_size.0,
     };
-    let memory = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory: limits.memory }.memory();
+    let memory =
+        StageContext { hash_check: HashCheck::Stamps, progress: &Silent, memory: limits.memory }.memory();
     let worker = TileWorker::start(limits, Handle::current())
         .map_err(|error| cannot_run("cannot start the thread for tiles", &error))?;
     Ok(ExecutorHost { worker, name, memory: memory / TASKS as u64, isas, roots })

@@ -65,7 +65,7 @@ pub async fn run(args: &PrepareArgs) -> Result<Prepared, ClusterError> {
     };
     let security = args.security.resolve(&[&args.scheduler.host], MissingToken::Refuse)?;
     let _lock = FolderLock::take(&out)?;
-    let run = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory: None };
+    let run = StageContext { hash_check: HashCheck::Stamps, progress: &Silent, memory: None };
     let first = plan_remote(&out, &parameters, args.replan, run)?;
     let mut todo = first.clone();
     while !todo.missing.is_empty() {

@@ -26,7 +26,7 @@ pub(crate) async fn prepare(
     let attempt = || {
         let (job, cases) = (Arc::clone(job), cases.to_vec());
         tokio::task::spawn_blocking(move || {
-            let run = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory: Some(memory) };
+            let run = StageContext { hash_check: HashCheck::Stamps, progress: &Silent, memory: Some(memory) };
             submit_results(&job.out, &job.plan, &job.cases, &cases, run)
         })
     };

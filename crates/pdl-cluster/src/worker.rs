@@ -160,7 +160,7 @@ fn serve(
             let _ = Answer::send(answer, result);
         }
     };
-    let run = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory: limits.memory };
+    let run = StageContext { hash_check: HashCheck::Stamps, progress: &Silent, memory: limits.memory };
     let result = compare_tiles(&out, Some(&job.proxies), tiles, &job.parameters, run, report);
     if let Err(error) = result {
         let first = first.take().map(|first| first.answer);

@@ -207,8 +207,8 @@ pub(crate) fn keep(
         origin,
         out,
         channels,
-        journal: Journal::open(out, "import", run.trust)?,
-        trust: run.trust,
+        journal: Journal::open(out, "import", run.hash_check)?,
+        hash_check: run.hash_check,
         earlier: sources::read_if_any(out)?.into_iter().map(|row| (row.case_id.clone(), row)).collect(),
     };
     let kept = (0..layout.cases.len()).filter(|case| origin.keeps(*case)).count();
@@ -284,7 +284,7 @@ struct Keeper<'a> {
     out: &'a Path,
     channels: &'a CohortChannels,
     journal: Journal<Outcome>,
-    trust: HashCheck,
+    hash_check: HashCheck,
     earlier: HashMap<String, SourceRow>,
 }
 
@@ -300,7 +300,7 @@ impl Keeper<'_> {
         let failed = |source| StoreError::Machine { what: found.what(), path: None, source };
         let files = self.known_files(number, &found.case_id).map_err(failed)?;
         // The key knows the sources' size and times only; who wants more has them read again.
-        if self.trust == HashCheck::Stamps {
+        if self.hash_check == HashCheck::Stamps {
             let key = self.key(number, &seen(&files).map_err(failed)?);
             if let Some(known) = self.journal.find(&found.case_id, &key) {
                 return Ok(Ok((known.clone(), files)));

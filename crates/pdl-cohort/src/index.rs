@@ -192,7 +192,7 @@ fn index_openly(
         }
     }
 
-    let journal = Journal::<Checked>::open(&place.out, "index", run.trust)?;
+    let journal = Journal::<Checked>::open(&place.out, "index", run.hash_check)?;
     run.progress.begin("reading cases", layout.cases.len() as u64);
     let work = |found: &DiscoveredCase, memory: &MemoryShare<'_>| {
         let _item = progress::at_work(run.progress, &found.case_id);

@@ -15,7 +15,7 @@
 //!
 //! let cohort = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sample-data/ct");
 //! let out = tempfile::tempdir()?;
-//! let run = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory: None };
+//! let run = StageContext { hash_check: HashCheck::Stamps, progress: &Silent, memory: None };
 //! let parameters = IndexParameters::default();
 //! let indexed = index(&cohort, out.path(), &parameters, &SamePatient::default(), run)?;
 //! assert_eq!(indexed.cases.usable().count(), 24);

@@ -1,6 +1,6 @@
 //! Ctrl-C.
 
-use pdl_store::progress::HOW_TO_GO_ON;
+use pdl_store::progress::HOW_TO_RESUME;
 
 use crate::exit_status::ExitStatus;
 use crate::output::{BARS, note};
@@ -17,7 +17,7 @@ pub fn exit_on_ctrl_c(handled: impl Fn() -> bool + Send + 'static) {
         if let Some(bars) = BARS.get() {
             let _ = bars.clear();
         }
-        note(HOW_TO_GO_ON);
+        note(HOW_TO_RESUME);
         std::process::exit(ExitStatus::Stopped.code().into());
     });
 }

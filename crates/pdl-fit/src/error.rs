@@ -289,7 +289,7 @@ pub enum FitError {
         missing: usize,
     },
     /// The run was interrupted and has written a checkpoint.
-    #[error("{}", pdl_store::progress::HOW_TO_GO_ON)]
+    #[error("{}", pdl_store::progress::HOW_TO_RESUME)]
     Stopped,
     /// Loss or gradient is infinite or not a number.
     #[error("training diverged: the {what} is {value} at step {step}; lower the learning rate")]

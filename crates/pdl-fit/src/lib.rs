@@ -20,8 +20,8 @@
 //! | `metrics` | Dice, surface distances and evaluation of a split |
 //! | `experiment` | run records, series of runs, tuning, cross-validation, comparisons, subsets |
 //!
-//! The learning rate of a step is computed in `optim/lr_schedule.rs` (`Rates::at`) from what
-//! `plan/planner.rs` (`rates`) derives from the `Settings`.
+//! The learning rate of a step is computed in `optim/lr_schedule.rs` (`LearningRates::at`) from
+//! what `plan/planner.rs` (`rates`) derives from the `Settings`.
 
 mod cli;
 mod data;

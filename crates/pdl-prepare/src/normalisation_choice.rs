@@ -7,7 +7,7 @@ use pdl_findings::{Code, Finding};
 use crate::PrepareError;
 use crate::fingerprint::{ChannelFingerprint, Fingerprint};
 use crate::normalise::{Mapping, Normalisation};
-use crate::parameters::{PrepareParameters, Scheme};
+use crate::parameters::{NormalisationMethod, PrepareParameters};
 
 /// MR images are normalised inside their non-zero voxels if the median case keeps less than this
 /// fraction of its voxels after cropping to them (nnU-Net v2).
@@ -38,7 +38,7 @@ pub(crate) fn window_finding(
     mapping: Mapping,
     parameters: &PrepareParameters,
 ) -> Option<Finding> {
-    if now.modality != Modality::CT || parameters.normalise == Scheme::Window {
+    if now.modality != Modality::CT || parameters.normalise == NormalisationMethod::Window {
         return None;
     }
     let shown = narrow_window(now)?;
@@ -78,24 +78,24 @@ pub(crate) fn choose(
         Modality::MR | Modality::PT | Modality::OT => Mapping::ImagePercentiles,
     };
     let scheme = match (parameters.normalise, fingerprint.modality) {
-        (Scheme::Auto, Modality::CT) => Scheme::Ct,
-        (Scheme::Auto, _) => Scheme::Zscore,
+        (NormalisationMethod::Auto, Modality::CT) => NormalisationMethod::Ct,
+        (NormalisationMethod::Auto, _) => NormalisationMethod::Zscore,
         (scheme, _) => scheme,
     };
     let normalisation = match (scheme, window) {
-        (Scheme::Window, Some([low, high])) => {
+        (NormalisationMethod::Window, Some([low, high])) => {
             return Ok((Normalisation::Window { low, high }, Mapping::Range { low, high }));
         }
-        (Scheme::Window, None) => {
+        (NormalisationMethod::Window, None) => {
             return Err(wrong("normalise", "window needs --intensity-window LOW,HIGH, such as -160,240"));
         }
         (_, Some(_)) => return Err(wrong("intensity-window", "is of use with --normalise window only")),
-        (Scheme::Percentile, None) => Normalisation::ImagePercentiles { lower, upper },
-        (Scheme::Nyul, None) => Normalisation::Nyul { standard: fingerprint.standard_scale },
-        (Scheme::Ct, None) => {
+        (NormalisationMethod::Percentile, None) => Normalisation::ImagePercentiles { lower, upper },
+        (NormalisationMethod::Nyul, None) => Normalisation::Nyul { standard: fingerprint.standard_scale },
+        (NormalisationMethod::Ct, None) => {
             Normalisation::CohortForeground { low: f.p00_5, high: f.p99_5, mean: f.mean, std: f.std }
         }
-        (Scheme::Zscore | Scheme::Auto, None) => {
+        (NormalisationMethod::Zscore | NormalisationMethod::Auto, None) => {
             Normalisation::ImageZScore { nonzero_mask: fingerprint.nonzero_box_share < NONZERO_MASK_BELOW }
         }
     };
@@ -113,11 +113,15 @@ pub(crate) fn choose_for_channel(
     parameters: &PrepareParameters,
 ) -> Result<(Normalisation, Mapping), PrepareError> {
     let of_channel = fingerprint.of_channel(channel);
-    let by_units = matches!(parameters.normalise, Scheme::Ct | Scheme::Window);
+    let by_units = matches!(parameters.normalise, NormalisationMethod::Ct | NormalisationMethod::Window);
     if !by_units || channel.modality == fingerprint.modality {
         return choose(&of_channel, parameters);
     }
-    let own = PrepareParameters { normalise: Scheme::Auto, intensity_window: None, ..parameters.clone() };
+    let own = PrepareParameters {
+        normalise: NormalisationMethod::Auto,
+        intensity_window: None,
+        ..parameters.clone()
+    };
     choose(&of_channel, &own)
 }
 

@@ -45,8 +45,8 @@ pub struct PrepareParameters {
     #[arg(long, value_enum, default_value_t = Resampling::Box)]
     pub resample: Resampling,
     /// How intensities are put on a common scale.
-    #[arg(long, value_enum, default_value_t = Scheme::Auto)]
-    pub normalise: Scheme,
+    #[arg(long, value_enum, default_value_t = NormalisationMethod::Auto)]
+    pub normalise: NormalisationMethod,
     /// The intensities that `--normalise window` maps to 0 and 1, such as -160,240; must be given
     /// with it, and only with it.
     #[arg(
@@ -126,7 +126,7 @@ pub enum GridKind {
 /// The normalisation that the user requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Scheme {
+pub enum NormalisationMethod {
     /// By the modality: ct for CT, zscore for all others.
     #[default]
     Auto,

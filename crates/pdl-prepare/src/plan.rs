@@ -388,7 +388,7 @@ mod tests {
     use crate::fingerprint::{Foreground, Spread};
     use crate::normalisation_choice::window_finding;
     use crate::normalise::LANDMARKS;
-    use crate::parameters::Scheme;
+    use crate::parameters::NormalisationMethod;
 
     fn fingerprint(spacing: [f64; 3], shape: [f64; 3]) -> Fingerprint {
         let spread = |v: f64| Spread { min: v, p10: v * 0.5, median: v, max: v };
@@ -497,7 +497,7 @@ mod tests {
             Plan::new(&fingerprint([1.0; 3], [64.0; 3]), &parameters)
         };
         let window = plan(&|p| {
-            p.normalise = Scheme::Window;
+            p.normalise = NormalisationMethod::Window;
             p.intensity_window = Some(vec![-160.0, 240.0]);
         });
         let window = window.unwrap();
@@ -505,16 +505,19 @@ mod tests {
         assert_eq!(window.proxies.mapping, Mapping::Range { low: -160.0, high: 240.0 });
         let scheme = |scheme| plan(&|p| p.normalise = scheme).map(|plan| plan.normalisation);
         assert_eq!(
-            scheme(Scheme::Percentile).unwrap(),
+            scheme(NormalisationMethod::Percentile).unwrap(),
             Normalisation::ImagePercentiles { lower: 0.5, upper: 99.5 }
         );
-        assert_eq!(scheme(Scheme::Zscore).unwrap(), Normalisation::ImageZScore { nonzero_mask: false });
         assert_eq!(
-            scheme(Scheme::Nyul).unwrap(),
+            scheme(NormalisationMethod::Zscore).unwrap(),
+            Normalisation::ImageZScore { nonzero_mask: false }
+        );
+        assert_eq!(
+            scheme(NormalisationMethod::Nyul).unwrap(),
             Normalisation::Nyul { standard: LANDMARKS.map(|v| v / 100.0) }
         );
-        assert_eq!(scheme(Scheme::Auto).unwrap(), scheme(Scheme::Ct).unwrap());
-        assert!(scheme(Scheme::Window).is_err());
+        assert_eq!(scheme(NormalisationMethod::Auto).unwrap(), scheme(NormalisationMethod::Ct).unwrap());
+        assert!(scheme(NormalisationMethod::Window).is_err());
         assert!(plan(&|p| p.intensity_window = Some(vec![0.0, 1.0])).is_err());
         assert!(plan(&|p| p.intensity_percentiles = vec![50.0, 10.0]).is_err());
     }

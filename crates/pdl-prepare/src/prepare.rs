@@ -82,7 +82,7 @@ pub fn prepare(
         done.extend(stage.chunk(index, chunk)?);
     }
     let failures: Vec<Failure> = done.iter().filter_map(|case| case.as_ref().err().cloned()).collect();
-    let done: Vec<Done> = done.into_iter().flatten().collect();
+    let done: Vec<PreparedCase> = done.into_iter().flatten().collect();
     if let (true, Some(first)) = (done.is_empty(), failures.first()) {
         return Err(PrepareError::AllFailed { count: failures.len(), first: first.message.clone() });
     }
@@ -103,7 +103,7 @@ pub fn prepare(
 }
 
 /// What was made of a case.
-pub(crate) struct Done {
+pub(crate) struct PreparedCase {
     row: PreparedRow,
     padded_share: f64,
     fresh: bool,
@@ -133,8 +133,8 @@ impl<'a> Stage<'a> {
         Ok(Self {
             out,
             plan,
-            journal: Journal::open(out, volumes, run.trust)?,
-            proxy_journal: Journal::open(out, proxies, run.trust)?,
+            journal: Journal::open(out, volumes, run.hash_check)?,
+            proxy_journal: Journal::open(out, proxies, run.hash_check)?,
             run,
             memory: run.memory(),
             separator,
@@ -144,7 +144,11 @@ impl<'a> Stage<'a> {
 
 impl Stage<'_> {
     /// Prepares the cases of one file of proxies, and writes that file unless it is valid.
-    fn chunk(&self, index: usize, rows: &[&CaseRow]) -> Result<Vec<Result<Done, Failure>>, PrepareError> {
+    fn chunk(
+        &self,
+        index: usize,
+        rows: &[&CaseRow],
+    ) -> Result<Vec<Result<PreparedCase, Failure>>, PrepareError> {
         let name = proxies::file_name(index);
         let relative = format!("{}/{name}", proxies::FOLDER);
         let key = self.proxy_file_key(rows);
@@ -156,7 +160,7 @@ impl Stage<'_> {
                 done.extend(self.in_parallel(batch, |case, row| {
                     let padded_share = padded.get(case).copied().unwrap_or(0.0);
                     let (row, fresh) = self.volumes(row, None)?;
-                    Ok(Done { row, padded_share, fresh })
+                    Ok(PreparedCase { row, padded_share, fresh })
                 })?);
             }
             return Ok(done);
@@ -216,8 +220,8 @@ impl Stage<'_> {
         rows.par_iter().enumerate().map(one).collect()
     }
 
-    pub(crate) fn case_and_proxy(&self, row: &CaseRow) -> Result<(Done, ProxyRow), PrepareError> {
-        let submitted = remote_results::proxy(self.out, row, &self.proxy_key(row), self.run.trust)?;
+    pub(crate) fn case_and_proxy(&self, row: &CaseRow) -> Result<(PreparedCase, ProxyRow), PrepareError> {
+        let submitted = remote_results::proxy(self.out, row, &self.proxy_key(row), self.run.hash_check)?;
         let (proxy, source) = match submitted {
             Some(proxy) => (proxy, None),
             None => {
@@ -238,7 +242,7 @@ impl Stage<'_> {
             }
         };
         let (prepared, fresh) = self.volumes(row, source)?;
-        let done = Done { row: prepared, padded_share: proxy.padded_share, fresh };
+        let done = PreparedCase { row: prepared, padded_share: proxy.padded_share, fresh };
         Ok((done, ProxyRow { case_id: row.case_id.clone(), key: self.proxy_key(row), proxy }))
     }
 

@@ -33,13 +33,13 @@ pub(crate) fn proxy(
     out: &Path,
     row: &CaseRow,
     key: &str,
-    trust: HashCheck,
+    hash_check: HashCheck,
 ) -> Result<Option<Proxy>, PrepareError> {
     let name = proxy_journal(row);
     if !regular_file::is_there(&out.join(journal::FOLDER).join(format!("{name}.jsonl")))? {
         return Ok(None);
     }
-    let journal = Journal::<Vec<f64>>::open(out, &name, trust)?;
+    let journal = Journal::<Vec<f64>>::open(out, &name, hash_check)?;
     let Some(&[padded_share]) = journal.find(&row.case_id, key).map(Vec::as_slice) else { return Ok(None) };
     let path = out.join(proxy_file(row));
     let file = Proxies::open_file(&path)?;

@@ -61,7 +61,7 @@ pub fn plan_remote(
         for (index, row) in chunk.iter().enumerate() {
             let volumes = stage.journal.find(&row.case_id, &stage.volume_key(row));
             let key = stage.proxy_key(row);
-            let proxy = whole_file || remote_results::proxy(out, row, &key, run.trust)?.is_some();
+            let proxy = whole_file || remote_results::proxy(out, row, &key, run.hash_check)?.is_some();
             match volumes {
                 Some(_) if proxy => continue,
                 Some(volumes) => share_volumes(&stage, row, volumes)?,
@@ -81,7 +81,7 @@ fn share_volumes(stage: &Stage<'_>, row: &CaseRow, volumes: &PreparedRow) -> Res
         .chain(volumes.label.iter().zip(&volumes.label_blake3))
         .map(|(path, blake3)| Stamp::new(stage.out, path, blake3.clone()))
         .collect::<Result<Vec<_>, StoreError>>()?;
-    let journal = Journal::open(stage.out, &remote_results::volumes_journal(row), stage.run.trust)?;
+    let journal = Journal::open(stage.out, &remote_results::volumes_journal(row), stage.run.hash_check)?;
     journal.record(&row.case_id, &stage.volume_key(row), stamps, &volumes)
 }
 

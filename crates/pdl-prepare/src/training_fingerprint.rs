@@ -31,7 +31,7 @@ pub(crate) fn take(
     let Some(modality) = training.first().map(|row| row.modality) else {
         return Err(PrepareError::NoTrainingCases { out: out.to_owned() });
     };
-    let journal = Journal::<CaseFingerprint>::open(out, "fingerprint", run.trust)?;
+    let journal = Journal::<CaseFingerprint>::open(out, "fingerprint", run.hash_check)?;
     run.progress.begin("taking the fingerprint", training.len() as u64);
     let mut parts: Vec<Result<CaseFingerprint, PrepareError>> = Vec::with_capacity(training.len());
     let limit = run.memory_limit();

@@ -25,7 +25,7 @@
 //! let cohort = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sample-data/mr");
 //! let folder = tempfile::tempdir()?;
 //! let out = folder.path();
-//! let run = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory: None };
+//! let run = StageContext { hash_check: HashCheck::Stamps, progress: &Silent, memory: None };
 //! index(&cohort, out, &IndexParameters::default(), &SamePatient::default(), run)?;
 //! prepare(out, &PrepareParameters { proxy_size: vec![16], ..Default::default() }, false, run)?;
 //! let compared = compare(out, &CompareParameters::default(), run)?;

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use tempfile::NamedTempFile;
 
-use crate::file_system::{self, Lack};
+use crate::file_system::{self, MissingFeature};
 use crate::safe_path::{Folder, SafePath};
 use crate::{Result, StoreError, fault};
 
@@ -53,7 +53,7 @@ pub fn write_private_if_changed(path: impl Into<SafePath>, bytes: &[u8]) -> Resu
     if changed {
         write_bytes(&path, 0o600, bytes)?;
         if !is_private(&path.full()) {
-            file_system::note(Lack::Modes);
+            file_system::note(MissingFeature::Modes);
         }
     }
     Ok(changed)
@@ -290,7 +290,7 @@ pub fn remove_folder(folder: &SafePath) -> Result<()> {
 fn replace(folder: &Folder, name: &OsStr, new: &OsStr) -> std::io::Result<()> {
     match folder.rename(name, folder, new) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            file_system::note(Lack::RenameOver);
+            file_system::note(MissingFeature::RenameOver);
             folder.remove(new)?;
             folder.rename(name, folder, new)
         }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 /// A feature that a file system may lack, as network file systems and those in user space do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lack {
+pub enum MissingFeature {
     /// Locks that the system frees when their process dies.
     Locks,
     /// Writing files, or the names in a folder, to the disk at once.
@@ -18,7 +18,7 @@ pub enum Lack {
     Modes,
 }
 
-impl Lack {
+impl MissingFeature {
     /// The consequence for a run, as a sentence.
     pub fn sentence(self) -> &'static str {
         match self {
@@ -42,14 +42,14 @@ impl Lack {
     }
 }
 
-static FOUND: Mutex<BTreeSet<Lack>> = Mutex::new(BTreeSet::new());
+static FOUND: Mutex<BTreeSet<MissingFeature>> = Mutex::new(BTreeSet::new());
 
-pub(crate) fn note(lack: Lack) {
+pub(crate) fn note(lack: MissingFeature) {
     FOUND.lock().unwrap_or_else(PoisonError::into_inner).insert(lack);
 }
 
 /// Features found lacking since the last call.
-pub fn take_lacks() -> Vec<Lack> {
+pub fn take_lacks() -> Vec<MissingFeature> {
     std::mem::take(&mut *FOUND.lock().unwrap_or_else(PoisonError::into_inner)).into_iter().collect()
 }
 
@@ -74,7 +74,7 @@ fn is_odd(_error: &io::Error) -> bool {
 pub(crate) fn unless_unsupported(synced: io::Result<()>) -> io::Result<()> {
     match synced {
         Err(error) if is_unsupported(&error) => {
-            note(Lack::Sync);
+            note(MissingFeature::Sync);
             Ok(())
         }
         synced => synced,

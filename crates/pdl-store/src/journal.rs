@@ -83,11 +83,11 @@ impl Stamp {
     }
 
     /// Whether the file is still the one that was hashed.
-    pub fn holds(&self, root: &Path, trust: HashCheck) -> bool {
+    pub fn holds(&self, root: &Path, hash_check: HashCheck) -> bool {
         let path = root.join(&self.path);
         let Ok(state) = FileState::of(&path) else { return false };
         let now = Self::of(&self.path, state, self.blake3.clone());
-        if trust == HashCheck::Stamps {
+        if hash_check == HashCheck::Stamps {
             if now == *self {
                 return true;
             }
@@ -123,7 +123,7 @@ struct Entry<V> {
 pub struct Journal<V> {
     root: PathBuf,
     path: SafePath,
-    trust: HashCheck,
+    hash_check: HashCheck,
     known: HashMap<String, Entry<V>>,
     file: Mutex<File>,
     /// Whether a later line of its unit has replaced one.
@@ -135,7 +135,7 @@ impl<V: Serialize + DeserializeOwned + Clone> Journal<V> {
     ///
     /// # Errors
     /// [`StoreError::Io`] if it cannot be read or made.
-    pub fn open(root: &Path, stage: &str, trust: HashCheck) -> Result<Self> {
+    pub fn open(root: &Path, stage: &str, hash_check: HashCheck) -> Result<Self> {
         let path = SafePath::new(root, format!("{FOLDER}/{stage}.jsonl"))?;
         let text = path.read()?.unwrap_or_default();
         let (known, lines) = parse::<V>(&text);
@@ -145,7 +145,7 @@ impl<V: Serialize + DeserializeOwned + Clone> Journal<V> {
         }
         let file = Mutex::new(open(&path)?);
         let has_replaced = AtomicBool::new(lines > known.len());
-        Ok(Self { root: root.to_owned(), path, trust, known, file, has_replaced })
+        Ok(Self { root: root.to_owned(), path, hash_check, known, file, has_replaced })
     }
 
     /// Removes the lines that later ones have replaced, which may say what is not to be said any
@@ -164,7 +164,8 @@ impl<V: Serialize + DeserializeOwned + Clone> Journal<V> {
     /// The value recorded for `unit`, if its key is `key` and its files are unchanged.
     pub fn find(&self, unit: &str, key: &str) -> Option<&V> {
         let entry = self.known.get(unit)?;
-        let holds = entry.key == key && entry.files.iter().all(|stamp| stamp.holds(&self.root, self.trust));
+        let holds =
+            entry.key == key && entry.files.iter().all(|stamp| stamp.holds(&self.root, self.hash_check));
         holds.then_some(&entry.value)
     }
 
@@ -246,8 +247,9 @@ mod tests {
         let journal = Journal::<u32>::open(root, "test", HashCheck::Stamps).unwrap();
         journal.record("unit", "key", vec![stamp], &7).unwrap();
 
-        let find =
-            |key: &str, trust| Journal::<u32>::open(root, "test", trust).unwrap().find("unit", key).copied();
+        let find = |key: &str, hash_check| {
+            Journal::<u32>::open(root, "test", hash_check).unwrap().find("unit", key).copied()
+        };
         assert_eq!(find("key", HashCheck::Stamps), Some(7));
         assert_eq!(find("key", HashCheck::Content), Some(7));
         assert_eq!(find("other", HashCheck::Stamps), None);

@@ -6,7 +6,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use self::owner::OwnedLock;
-use crate::file_system::{self, Lack};
+use crate::file_system::{self, MissingFeature};
 use crate::safe_path::SafePath;
 use crate::{Result, StoreError};
 
@@ -56,7 +56,7 @@ impl FolderLock {
             Ok(()) => Ok(Self { held: Some(Held::System { _file: file }), made }),
             Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: folder.to_owned() }),
             Err(TryLockError::Error(error)) if file_system::is_unsupported(&error) => {
-                file_system::note(Lack::Locks);
+                file_system::note(MissingFeature::Locks);
                 let path = SafePath::new(folder, format!("{}/owner.json", crate::journal::FOLDER))?;
                 let owned = OwnedLock::take(&path, owner::TIMES)?;
                 let locked = || StoreError::Locked { path: folder.to_owned() };
@@ -159,7 +159,7 @@ mod tests {
             let none = |_: &File| Err(TryLockError::Error(errno.into()));
             let lock = FolderLock::take_by(&out, none).unwrap();
             assert!(out.join(".pdl/owner.json").is_file());
-            assert!(file_system::take_lacks().contains(&Lack::Locks));
+            assert!(file_system::take_lacks().contains(&MissingFeature::Locks));
             drop(lock);
             assert!(!out.exists(), "a run that made nothing leaves nothing");
         }

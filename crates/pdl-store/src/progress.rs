@@ -4,7 +4,7 @@ use crate::memory::MemoryLimit;
 
 /// The message of an interrupted program. Files are written under temporary names first, so that
 /// all remaining files are complete.
-pub const HOW_TO_GO_ON: &str = "interrupted: finished work is kept; run the same command again to resume";
+pub const HOW_TO_RESUME: &str = "interrupted: finished work is kept; run the same command again to resume";
 
 /// Hears how far a stage is; called from many threads.
 pub trait Progress: Sync {
@@ -48,7 +48,7 @@ impl Progress for Silent {
 #[derive(Clone, Copy)]
 pub struct StageContext<'a> {
     /// The evidence that suffices for a file to count as unchanged.
-    pub trust: crate::journal::HashCheck,
+    pub hash_check: crate::journal::HashCheck,
     /// Receives the progress.
     pub progress: &'a dyn Progress,
     /// Memory limit in bytes of stages whose use is adjustable; half of the free memory if `None`.

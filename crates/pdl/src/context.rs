@@ -26,8 +26,8 @@ impl Context {
     /// memory.
     pub(crate) fn stage(&self) -> StageContext<'_> {
         let run = &self.settings.run;
-        let trust = if run.verify { HashCheck::Content } else { HashCheck::Stamps };
-        StageContext { trust, progress: &self.display, memory: run.memory.map(|memory| memory.0) }
+        let hash_check = if run.verify { HashCheck::Content } else { HashCheck::Stamps };
+        StageContext { hash_check, progress: &self.display, memory: run.memory.map(|memory| memory.0) }
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Requirements<'a> {
     /// A cohort that must exist; `out` must not be one of its own folders.
     pub cohort: Option<&'a Path>,
     /// `out` must be a curation folder that holds these, in the order in which stages write them.
-    pub curated: Option<&'static [Made]>,
+    pub curated: Option<&'static [StageOutput]>,
     /// Threads are started.
     pub threads: bool,
     /// No other run may write to `out` at the same time.
@@ -37,12 +37,12 @@ pub(crate) struct Requirements<'a> {
 
 impl<'a> Requirements<'a> {
     /// Of a command that runs stages, and so writes to `out`.
-    pub(crate) fn stages(out: &'a Path, curated: Option<&'static [Made]>) -> Self {
+    pub(crate) fn stages(out: &'a Path, curated: Option<&'static [StageOutput]>) -> Self {
         Self { out: Some(out), cohort: None, curated, threads: true, lock: true, resumes: true }
     }
 
     /// Of a command that reads a curation folder.
-    pub(crate) fn curated(out: &'a Path, made: &'static [Made]) -> Self {
+    pub(crate) fn curated(out: &'a Path, made: &'static [StageOutput]) -> Self {
         Self { out: Some(out), curated: Some(made), threads: true, ..Self::default() }
     }
 
@@ -68,13 +68,13 @@ impl<'a> Requirements<'a> {
 
 /// An output of a stage in a curation folder.
 #[derive(Clone, Copy, Debug)]
-pub struct Made {
+pub struct StageOutput {
     name: &'static str,
     what: &'static str,
     by: &'static str,
 }
 
-impl Made {
+impl StageOutput {
     /// A cohort of one case has no pairs.
     fn is_in(&self, out: &Path) -> bool {
         let alone = self.name == pairs::FOLDER && prepared_row::read(out).is_ok_and(|rows| rows.len() < 2);
@@ -83,17 +83,18 @@ impl Made {
 }
 
 /// The table of cases, which `index` writes.
-pub const CASES: Made = Made { name: cases::FILE, what: "cases", by: "index" };
+pub const CASES: StageOutput = StageOutput { name: cases::FILE, what: "cases", by: "index" };
 /// The table of the prepared volumes, which `prepare` writes.
-pub const PREPARED: Made = Made { name: prepared_row::FILE, what: "prepared cases", by: "prepare" };
+pub const PREPARED: StageOutput =
+    StageOutput { name: prepared_row::FILE, what: "prepared cases", by: "prepare" };
 /// The volumes on the comparison grid, which `prepare` writes.
-pub const PROXIES: Made = Made { name: proxies::FOLDER, what: "proxies", by: "prepare" };
+pub const PROXIES: StageOutput = StageOutput { name: proxies::FOLDER, what: "proxies", by: "prepare" };
 /// The pairs of a cohort of two or more cases, which `compare` writes.
-pub const PAIRS: Made = Made { name: pairs::FOLDER, what: "pairs", by: "compare" };
+pub const PAIRS: StageOutput = StageOutput { name: pairs::FOLDER, what: "pairs", by: "compare" };
 /// The curriculum, which `rank` writes.
-pub const MANIFEST: Made = Made { name: manifest::INFO_FILE, what: "manifest", by: "rank" };
+pub const MANIFEST: StageOutput = StageOutput { name: manifest::INFO_FILE, what: "manifest", by: "rank" };
 /// What every stage up to `compare` leaves.
-pub const PAIRED: &[Made] = &[CASES, PREPARED, PROXIES, PAIRS];
+pub const PAIRED: &[StageOutput] = &[CASES, PREPARED, PROXIES, PAIRS];
 
 /// Checks the folders of a command that reads a cohort.
 ///
@@ -151,7 +152,7 @@ fn or_semicolon(question: String) -> String {
 ///
 /// # Errors
 /// What is missing and which command makes it, or the newer version.
-pub fn check_curated(out: &Path, made: &[Made]) -> Result<()> {
+pub fn check_curated(out: &Path, made: &[StageOutput]) -> Result<()> {
     if !out.exists() {
         bail!(
             "cannot find the curation folder{} `pdl curate COHORT --out {1}` makes it: {1}",
@@ -166,7 +167,7 @@ pub fn check_curated(out: &Path, made: &[Made]) -> Result<()> {
         );
     }
     format_versions::check(out)?;
-    let Some(Made { what, by, .. }) = made.iter().find(|made| !made.is_in(out)) else { return Ok(()) };
+    let Some(StageOutput { what, by, .. }) = made.iter().find(|made| !made.is_in(out)) else { return Ok(()) };
     let shown = out.display();
     if out.join(cases::FILE).is_file() {
         bail!("this curation folder has no {what} yet; `pdl {by} {shown}` makes them: {shown}");

@@ -143,7 +143,7 @@ fn of_cohort(
     let folder = args.out.as_ref().unwrap_or(run);
     let request = CohortRequest { cohort, name: &name, folder, parameters, curation: curation.as_deref() };
     let display = Display::new();
-    let stage = StageContext { trust: HashCheck::Stamps, progress: &display, memory: args.memory };
+    let stage = StageContext { hash_check: HashCheck::Stamps, progress: &display, memory: args.memory };
     let found = evaluate_cohort(ensemble, &request, options, stage, &mut |case| {
         display.clear();
         note(case);

@@ -221,7 +221,7 @@ pub struct RunRecord {
 
 /// Occupant of a run's folder.
 #[derive(Debug)]
-pub enum Standing {
+pub enum RunFolderState {
     /// None, or an interrupted run.
     Free,
     /// The same run, finished.
@@ -315,10 +315,10 @@ impl RunRecord {
 ///
 /// # Errors
 /// [`FitError::Occupied`] if it contains another run or a record that cannot be read.
-pub fn standing(run: &Path, settings: &Settings, manifest_blake3: &str) -> Result<Standing> {
+pub fn standing(run: &Path, settings: &Settings, manifest_blake3: &str) -> Result<RunFolderState> {
     let path = run.join(FILE);
     if !regular_file::is_there(&path)? {
-        return Ok(Standing::Free);
+        return Ok(RunFolderState::Free);
     }
     let occupied = |difference| FitError::Occupied { record: Record::Run, difference, path: run.to_owned() };
     let record = read(run).map_err(|error| match error {
@@ -331,5 +331,5 @@ pub fn standing(run: &Path, settings: &Settings, manifest_blake3: &str) -> Resul
     if record.manifest_blake3 != manifest_blake3 {
         return Err(occupied(Difference::Manifest));
     }
-    Ok(Standing::Same(Box::new(record)))
+    Ok(RunFolderState::Same(Box::new(record)))
 }

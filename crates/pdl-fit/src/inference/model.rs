@@ -8,7 +8,7 @@ use pdl_volume::{Grid, LabelMap, Volume};
 use crate::data::case::Channels;
 use crate::error::{FitError, Result};
 use crate::experiment::run_record::{self, RunRecord};
-use crate::inference::sliding_window::Predictor;
+use crate::inference::sliding_window::SlidingWindow;
 use crate::model::device::{ComputeDevice, DeviceChoice};
 use crate::model::unet::UNet;
 use crate::model::weights::Weights;
@@ -51,10 +51,10 @@ impl Model {
     }
 
     /// Sliding-window inference for prepared cases.
-    pub fn predictor(&self) -> Predictor<'_> {
+    pub fn predictor(&self) -> SlidingWindow<'_> {
         let Self { record, net, weights, device, .. } = self;
         let window = record.plan.schedule.window_after(record.results.steps);
-        Predictor { net, weights, regions: &record.plan.regions, window, device: *device }
+        SlidingWindow { net, weights, regions: &record.plan.regions, window, device: *device }
     }
 
     /// The network and its weights.

@@ -31,7 +31,7 @@ const LARGE_SLAB: u64 = 2 << 30;
 
 /// Sliding-window inference on whole cases.
 #[derive(Debug)]
-pub struct Predictor<'a> {
+pub struct SlidingWindow<'a> {
     /// Architecture.
     pub net: &'a UNet,
     /// Weights, usually the EMA.
@@ -45,7 +45,7 @@ pub struct Predictor<'a> {
     pub device: ComputeDevice,
 }
 
-impl Predictor<'_> {
+impl SlidingWindow<'_> {
     /// Dice of validation or test cases, on their original grids.
     ///
     /// # Errors
@@ -130,7 +130,7 @@ impl Predictor<'_> {
         (BATCH_VOXELS / self.window.iter().product::<usize>()).max(1)
     }
 
-    /// As [`Predictor::planes`], from `batch` windows at a time that are summed as `kind`.
+    /// As [`SlidingWindow::planes`], from `batch` windows at a time that are summed as `kind`.
     fn planes_by<'b>(
         &'b self,
         case: &'b Case,
@@ -200,7 +200,7 @@ impl Predictor<'_> {
 /// The windows of a case.
 #[derive(Debug)]
 struct Windows<'a> {
-    predictor: &'a Predictor<'a>,
+    predictor: &'a SlidingWindow<'a>,
     /// Value outside the image of each input.
     padding: &'a [f32],
     whole: &'a CasePart<'a>,
@@ -334,11 +334,11 @@ mod tests {
     }
 
     /// Probabilities (z, y, x, channel) of a case, from `batch` windows at a time.
-    fn probabilities(predictor: &Predictor<'_>, case: &Case, batch: usize) -> Vec<f32> {
+    fn probabilities(predictor: &SlidingWindow<'_>, case: &Case, batch: usize) -> Vec<f32> {
         of_kind(predictor, case, batch, Kind::Float)
     }
 
-    fn of_kind(predictor: &Predictor<'_>, case: &Case, batch: usize, kind: Kind) -> Vec<f32> {
+    fn of_kind(predictor: &SlidingWindow<'_>, case: &Case, batch: usize, kind: Kind) -> Vec<f32> {
         let whole = case.whole().unwrap();
         let mut planes = predictor.planes_by(case, &whole, batch, kind).unwrap();
         let mut p = Vec::new();
@@ -350,8 +350,8 @@ mod tests {
         p
     }
 
-    fn predictor((net, weights): &(UNet, Weights), window: [usize; 3]) -> Predictor<'_> {
-        Predictor { net, weights, regions: &[], window, device: ComputeDevice::CPU }
+    fn predictor((net, weights): &(UNet, Weights), window: [usize; 3]) -> SlidingWindow<'_> {
+        SlidingWindow { net, weights, regions: &[], window, device: ComputeDevice::CPU }
     }
 
     /// Probabilities (N, channel, z, y, x) of images (N, 1, z, y, x) from one forward pass.
@@ -487,7 +487,7 @@ mod tests {
         let (network, window) = (network(3), [4, 8, 8]);
         let (predictor, case) = (predictor(&network, window), case([21, 18, 11]));
         assert_eq!(predictor.sums_kind(case.shape), Kind::Float);
-        let large = Predictor { window: [64, 128, 128], ..predictor };
+        let large = SlidingWindow { window: [64, 128, 128], ..predictor };
         assert_eq!(large.sums_kind([700, 2048, 2048]), Kind::Half);
         let exact = probabilities(&predictor, &case, 5);
         let half = of_kind(&predictor, &case, 5, Kind::Half);

@@ -15,7 +15,7 @@ const RISE_FROM: f64 = 25.0;
 /// Learning-rate schedule; t rises from 0 to 1 over the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
-pub enum Curve {
+pub enum LrSchedule {
     /// Polynomial decay (1 - t)^0.9, as nnU-Net.
     Poly,
     /// Cosine decay (1 + cos(pi t)) / 2.
@@ -26,7 +26,7 @@ pub enum Curve {
     Constant,
 }
 
-impl Curve {
+impl LrSchedule {
     /// Multiple of the peak learning rate at `t` from 0 to 1.
     fn at(self, t: f64) -> f64 {
         let cosine = |t: f64| 0.5 * (1.0 + (std::f64::consts::PI * t).cos());
@@ -45,11 +45,11 @@ impl Curve {
 
 /// Learning rates of all steps of a run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Rates {
+pub struct LearningRates {
     /// Peak learning rate.
     pub highest: f64,
     /// Schedule between restarts.
-    pub curve: Curve,
+    pub curve: LrSchedule,
     /// Warm-up steps: the learning rate of the schedule is multiplied by a factor that rises
     /// linearly from near 0 to 1.
     pub warm_up: u64,
@@ -59,7 +59,7 @@ pub struct Rates {
     pub steps: u64,
 }
 
-impl Rates {
+impl LearningRates {
     /// Learning rate of a step (from 0).
     pub fn at(&self, step: u64) -> f64 {
         let next = self.restarts.partition_point(|&first| first <= step);
@@ -75,8 +75,8 @@ impl Rates {
 mod tests {
     use super::*;
 
-    fn rates(curve: Curve, warm_up: u64, restarts: &[u64]) -> Rates {
-        Rates { highest: 0.1, curve, warm_up, restarts: restarts.to_vec(), steps: 100 }
+    fn rates(curve: LrSchedule, warm_up: u64, restarts: &[u64]) -> LearningRates {
+        LearningRates { highest: 0.1, curve, warm_up, restarts: restarts.to_vec(), steps: 100 }
     }
 
     fn close(a: f64, b: f64) {
@@ -85,11 +85,11 @@ mod tests {
 
     #[test]
     fn curves_follow_their_formulas() {
-        close(rates(Curve::Poly, 0, &[0]).at(0), 0.1);
-        close(rates(Curve::Poly, 0, &[0]).at(50), 0.1 * 0.5_f64.powf(0.9));
-        close(rates(Curve::Cosine, 0, &[0]).at(50), 0.05);
-        close(rates(Curve::Constant, 0, &[0]).at(99), 0.1);
-        for curve in [Curve::Poly, Curve::Cosine, Curve::OneCycle] {
+        close(rates(LrSchedule::Poly, 0, &[0]).at(0), 0.1);
+        close(rates(LrSchedule::Poly, 0, &[0]).at(50), 0.1 * 0.5_f64.powf(0.9));
+        close(rates(LrSchedule::Cosine, 0, &[0]).at(50), 0.05);
+        close(rates(LrSchedule::Constant, 0, &[0]).at(99), 0.1);
+        for curve in [LrSchedule::Poly, LrSchedule::Cosine, LrSchedule::OneCycle] {
             close(rates(curve, 0, &[0]).at(100), 0.0);
         }
     }
@@ -97,7 +97,7 @@ mod tests {
     /// As in Smith and Topin 2019 and PyTorch: from 1/25 up and down along half cosines.
     #[test]
     fn one_cycle_begins_low_and_peaks_at_three_tenths() {
-        let rates = rates(Curve::OneCycle, 0, &[0]);
+        let rates = rates(LrSchedule::OneCycle, 0, &[0]);
         close(rates.at(0), 0.004);
         close(rates.at(15), (0.004 + 0.1) / 2.0);
         close(rates.at(30), 0.1);
@@ -106,15 +106,15 @@ mod tests {
 
     #[test]
     fn warm_up_rises_and_restarts_begin_anew() {
-        let warm = rates(Curve::Constant, 4, &[0]);
+        let warm = rates(LrSchedule::Constant, 4, &[0]);
         close(warm.at(0), 0.02);
         close(warm.at(3), 0.08);
         close(warm.at(4), 0.1);
-        let restarted = rates(Curve::Cosine, 0, &[0, 20, 60]);
+        let restarted = rates(LrSchedule::Cosine, 0, &[0, 20, 60]);
         close(restarted.at(20), 0.1);
         close(restarted.at(40), 0.05);
         close(restarted.at(60), 0.1);
         close(restarted.at(80), 0.05);
-        close(rates(Curve::Cosine, 0, &[0, 50, 200]).at(75), 0.05);
+        close(rates(LrSchedule::Cosine, 0, &[0, 50, 200]).at(75), 0.05);
     }
 }

@@ -75,7 +75,7 @@ pub struct StepPlan {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Schedule {
     /// Order in which cases become active.
-    pub joining: CaseOrder,
+    pub case_order: CaseOrder,
     /// Number of training cases.
     pub cases: usize,
     /// Stages in ascending order; the first starts at step 0.
@@ -100,7 +100,7 @@ impl Schedule {
     /// [`FitError::InvalidStages`] if the table is empty, does not start at epoch 0 with at least
     /// one case, decreases, or does not end with all cases.
     pub fn new(
-        joining: CaseOrder,
+        case_order: CaseOrder,
         cases: usize,
         table: &[(u32, usize)],
         cases_per_step: usize,
@@ -111,13 +111,13 @@ impl Schedule {
         let stage = |&(first_epoch, active_cases)| ScheduleStage { first_step: 0, first_epoch, active_cases };
         let stages = table.iter().map(stage).collect();
         let (phases, rank_weight) = (Vec::new(), 0.0);
-        let schedule = Self { joining, cases, stages, phases, cases_per_step, rank_weight, seed };
+        let schedule = Self { case_order, cases, stages, phases, cases_per_step, rank_weight, seed };
         Ok(schedule.in_phases(vec![ResolutionPhase { first_step: 0, spec }]))
     }
 
     /// Rescales all stages so that the last one starts at `steps`.
     #[must_use]
-    pub fn joined_after(mut self, steps: u64) -> Self {
+    pub fn all_active_after(mut self, steps: u64) -> Self {
         let joined = self.steps_until_all();
         if joined == 0 {
             return self;
@@ -246,13 +246,13 @@ impl Schedule {
 
     /// The step plans of this schedule.
     pub fn steps(&self) -> Steps<'_> {
-        Steps { schedule: self, joining: self.order(), epoch: None }
+        Steps { schedule: self, case_order: self.order(), epoch: None }
     }
 
     /// Case indices in the order in which they become active.
     fn order(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.cases).collect();
-        if self.joining == CaseOrder::Random {
+        if self.case_order == CaseOrder::Random {
             Random::new(self.seed, Purpose::CaseOrder, 0).shuffle(&mut order);
         }
         order
@@ -308,7 +308,7 @@ struct Epoch {
 pub struct Steps<'a> {
     schedule: &'a Schedule,
     /// All cases in the order in which they become active.
-    joining: Vec<usize>,
+    case_order: Vec<usize>,
     /// The most recent epoch, and its cases in the order in which they are drawn.
     epoch: Option<(Epoch, Vec<usize>)>,
 }
@@ -321,14 +321,14 @@ impl Steps<'_> {
         let present = self.epoch.take().filter(|(epoch, _)| epoch.steps.contains(&step));
         let (epoch, order) = self.epoch.insert(present.unwrap_or_else(|| {
             let epoch = schedule.epoch_at(step);
-            let mut order = self.joining[..schedule.stages[epoch.stage].active_cases].to_vec();
+            let mut order = self.case_order[..schedule.stages[epoch.stage].active_cases].to_vec();
             Random::new(schedule.seed, Purpose::Order, epoch.number.into()).shuffle(&mut order);
             (epoch, order)
         }));
         let (active, spec) = (order.len(), schedule.phase_at(step).0.spec);
         let cases = if schedule.rank_weight > 0.0 {
             let count = schedule.cases_per_step.min(spec.batch);
-            let drawn = schedule.draw_by_rank(&self.joining[..active], step, count);
+            let drawn = schedule.draw_by_rank(&self.case_order[..active], step, count);
             (0..spec.batch).map(|patch| drawn[patch * drawn.len() / spec.batch]).collect()
         } else {
             let before = |step| schedule.samples_before(step);
@@ -441,10 +441,11 @@ mod tests {
                     batches.push((first, batch));
                     first += steps;
                 }
-                let joining = if random { CaseOrder::Random } else { CaseOrder::Ranked };
-                let schedule = Schedule::new(joining, total.1, &table, cases_per_step, SPEC, seed).unwrap();
+                let case_order = if random { CaseOrder::Random } else { CaseOrder::Ranked };
+                let schedule =
+                    Schedule::new(case_order, total.1, &table, cases_per_step, SPEC, seed).unwrap();
                 let schedule = schedule.in_phases(phases(&batches));
-                grown.map_or(schedule.clone(), |steps| schedule.joined_after(steps))
+                grown.map_or(schedule.clone(), |steps| schedule.all_active_after(steps))
             },
         )
     }
@@ -526,7 +527,7 @@ mod tests {
 
     #[test]
     fn cases_that_join_by_chance_stay() {
-        let schedule = Schedule { joining: CaseOrder::Random, ..growing() };
+        let schedule = Schedule { case_order: CaseOrder::Random, ..growing() };
         let first = |step| {
             let mut cases = schedule.steps().at(step).cases;
             cases.sort_unstable();
@@ -539,10 +540,10 @@ mod tests {
 
     #[test]
     fn stretched_stages_end_where_asked() {
-        let schedule = growing().joined_after(90);
+        let schedule = growing().all_active_after(90);
         let stages: Vec<(u64, u32)> = schedule.stages.iter().map(|s| (s.first_step, s.first_epoch)).collect();
         assert_eq!(stages, [(0, 0), (30, 30), (90, 60)]);
-        let squeezed = growing().joined_after(1);
+        let squeezed = growing().all_active_after(1);
         let firsts: Vec<u64> = squeezed.stages.iter().map(|stage| stage.first_step).collect();
         assert_eq!(firsts, [0, 1, 2], "every stage keeps a step");
     }

@@ -6,7 +6,7 @@ use pdl_curriculum::pacing;
 use crate::data::laterality;
 use crate::error::{FitError, Result};
 use crate::model::unet::NetworkPlan;
-use crate::optim::lr_schedule::Rates;
+use crate::optim::lr_schedule::LearningRates;
 use crate::plan::curriculum_schedule::{CaseOrder, PatchSpec, Schedule};
 use crate::plan::growth::{Growth, patches_per_step, phases};
 use crate::plan::network_topology::{COARSEST_SIDE, bytes_per_voxel, topology};
@@ -149,7 +149,7 @@ impl Planner<'_> {
         let steps = horizon(self.settings, self.speed, &schedule, &segments);
         let schedule = schedule.in_phases(phases(&segments, steps));
         let schedule = match settings.grow_share {
-            Some(share) => schedule.joined_after((share * steps as f64).round() as u64),
+            Some(share) => schedule.all_active_after((share * steps as f64).round() as u64),
             None => schedule,
         };
         Ok((schedule, steps))
@@ -176,12 +176,12 @@ impl Planner<'_> {
         stages.iter().map(|stage| (stage.first_epoch, stage.active_cases as usize)).collect()
     }
 
-    fn rates(&self, schedule: &Schedule, steps: u64) -> Rates {
+    fn rates(&self, schedule: &Schedule, steps: u64) -> LearningRates {
         let settings = &self.settings.optimisation;
         let firsts = schedule.stages.iter().map(|stage| stage.first_step).filter(|&first| first < steps);
         let restarts = if settings.restart_lr { firsts.collect() } else { vec![0] };
         let (curve, warm_up) = (settings.lr_schedule, settings.warm_up);
-        Rates { highest: settings.peak_lr(), curve, warm_up, restarts, steps }
+        LearningRates { highest: settings.peak_lr(), curve, warm_up, restarts, steps }
     }
 }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::laterality;
 use crate::data::regions::RegionOutput;
 use crate::model::unet::NetworkPlan;
-use crate::optim::lr_schedule::Rates;
+use crate::optim::lr_schedule::LearningRates;
 use crate::plan::curriculum_schedule::Schedule;
 use crate::plan::settings::Augment;
 
@@ -49,7 +49,7 @@ pub struct RunPlan {
     /// Cases, patch size and resolution of every step.
     pub schedule: Schedule,
     /// Learning rate of every step.
-    pub rates: Rates,
+    pub rates: LearningRates,
     /// Length of the run in steps.
     pub steps: u64,
     /// Steps until all training cases are active.

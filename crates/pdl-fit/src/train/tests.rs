@@ -7,7 +7,7 @@ use crate::error::FitError;
 use crate::experiment::run_record::EndReason;
 use crate::model::device::ComputeDevice;
 use crate::model::unet::NetworkPlan;
-use crate::optim::lr_schedule::Rates;
+use crate::optim::lr_schedule::LearningRates;
 use crate::plan::curriculum_schedule::{CaseOrder, PatchSpec, ResolutionPhase, Schedule};
 use crate::plan::run_plan::RunPlan;
 use crate::plan::settings::Settings;
@@ -90,7 +90,7 @@ fn plan(dims: usize, steps: u64, settings: &Settings) -> RunPlan {
         swapped: vec![],
         sides_by_position: vec![],
         stages_overridden: false,
-        rates: Rates {
+        rates: LearningRates {
             highest: settings.optimisation.peak_lr(),
             curve: settings.optimisation.lr_schedule,
             warm_up: settings.optimisation.warm_up,

@@ -11,13 +11,13 @@ use crate::data::dataset::{EvalCase, Loaded};
 use crate::data::patch_sampler::Sampler;
 use crate::error::{FitError, Result};
 use crate::experiment::run_record::{EndReason, ExtensionLength, Initialisation};
-use crate::inference::sliding_window::Predictor;
+use crate::inference::sliding_window::SlidingWindow;
 use crate::model::device::ComputeDevice;
 use crate::model::instance_norm::Tape;
 use crate::model::unet::UNet;
 use crate::model::weights::Weights;
 use crate::optim::loss;
-use crate::optim::lr_schedule::Rates;
+use crate::optim::lr_schedule::LearningRates;
 use crate::optim::optimiser::{Ema, Optimiser, copy_into};
 use crate::plan::curriculum_schedule::{PatchSpec, ResolutionPhase, StepPlan};
 use crate::plan::run_plan::RunPlan;
@@ -43,7 +43,7 @@ pub struct Trainer<'a> {
     plan: &'a RunPlan,
     /// Length of the run in steps, and its learning rates: those of the plan, unless its length is
     /// given in seconds.
-    rates: Rates,
+    rates: LearningRates,
     budget: Option<TimeBudget>,
     device: ComputeDevice,
     workers: usize,
@@ -340,10 +340,10 @@ impl<'a> Trainer<'a> {
     }
 
     /// Sliding-window inference with the EMA, in windows of the current patch size.
-    fn predictor(&self) -> Predictor<'_> {
+    fn predictor(&self) -> SlidingWindow<'_> {
         let (net, weights) = (&self.net, self.ema.weights());
         let window = self.plan.schedule.window_after(self.progress.step);
-        Predictor { net, weights, regions: &self.plan.regions, window, device: self.device }
+        SlidingWindow { net, weights, regions: &self.plan.regions, window, device: self.device }
     }
 
     /// Seconds of one evaluation on `cases`.

@@ -16,7 +16,7 @@ use crate::data::dataset::{Dataset, Loaded};
 use crate::data::subset::Subset;
 use crate::error::{Difference, FitError, Record, Result};
 use crate::experiment::run_record::{
-    self, ExtensionLength, Initialisation, Programs, Reference, Results, RunRecord, Standing,
+    self, ExtensionLength, Initialisation, Programs, Reference, Results, RunFolderState, RunRecord,
 };
 use crate::model::device::ComputeDevice;
 use crate::model::unet::NetworkPlan;
@@ -167,8 +167,8 @@ impl TrainRequest {
             return Ok(None);
         }
         let record = match run_record::standing(folder, &self.settings, manifest_blake3)? {
-            Standing::Same(record) => *record,
-            Standing::Free => return Ok(None),
+            RunFolderState::Same(record) => *record,
+            RunFolderState::Free => return Ok(None),
         };
         if record.evaluated_on != self.evaluate_on {
             let (record, difference) = (Record::Run, Difference::Settings);

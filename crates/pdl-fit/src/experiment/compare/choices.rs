@@ -78,7 +78,7 @@ pub struct Planner<'a> {
 
 /// How a run is made.
 #[derive(Clone, Copy, Debug)]
-pub struct Use {
+pub struct RunPurpose {
     /// Seed of the run.
     pub seed: u64,
     /// Split of its evaluations.
@@ -125,7 +125,7 @@ impl Planner<'_> {
         (arm, name): (&Arm, &str),
         fold: u32,
         choice: FixedChoice,
-        of: Use,
+        of: RunPurpose,
     ) -> Result<PlannedRun> {
         let slowest = self.speed_before(arm, fold, choice.batch)?.slowest();
         let gap = (self.protocol.evaluation_gap() / slowest).floor() as u64;
@@ -161,7 +161,7 @@ impl Planner<'_> {
             for point in self.protocol.reference_grid()? {
                 let choice = self.fixed(arm, fold, point)?;
                 let seed = self.protocol.tuning_seed;
-                let used = Use { seed, evaluate_on: Split::Val, until_dice: None };
+                let used = RunPurpose { seed, evaluate_on: Split::Val, until_dice: None };
                 planned.push(self.run((arm, "reference"), fold, choice, used)?);
                 of.push((fold, choice));
             }
@@ -172,7 +172,7 @@ impl Planner<'_> {
         let mut finals = Vec::new();
         for (fold, (choice, _)) in (0..).zip(&chosen) {
             for &seed in &self.protocol.plateau_seeds {
-                let used = Use { seed, evaluate_on: Split::Test, until_dice: None };
+                let used = RunPurpose { seed, evaluate_on: Split::Test, until_dice: None };
                 finals.push(self.run((arm, "plateau"), fold, *choice, used)?);
             }
         }
@@ -193,7 +193,7 @@ impl Planner<'_> {
                     let choice = self.fixed(arm, target.fold, point)?;
                     let until_dice = Some(kept(self.protocol.headline * target.validation_plateau));
                     let seed = self.protocol.tuning_seed;
-                    let used = Use { seed, evaluate_on: Split::Val, until_dice };
+                    let used = RunPurpose { seed, evaluate_on: Split::Val, until_dice };
                     planned.push(self.run((arm, &arm.name), target.fold, choice, used)?);
                     of.push((&arm.name, target.fold, choice));
                 }

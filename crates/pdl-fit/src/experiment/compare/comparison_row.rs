@@ -64,7 +64,7 @@ pub fn schema() -> Schema {
 }
 
 /// Seconds that count for a run: those to the level, or twice the limit if it missed the level.
-pub fn counted(reached: Option<f64>, limit: f64) -> f64 {
+pub fn censored_seconds(reached: Option<f64>, limit: f64) -> f64 {
     reached.unwrap_or(2.0 * limit)
 }
 
@@ -84,7 +84,7 @@ pub(crate) mod tests {
             level,
             target: 0.8,
             steps_to_level: reached,
-            seconds: counted(reached, 40.0),
+            seconds: censored_seconds(reached, 40.0),
             missed: reached.is_none(),
             cost_seconds: 0.0,
             final_dice: Some(0.8 + 0.01 * seed as f64),

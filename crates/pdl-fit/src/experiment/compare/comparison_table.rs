@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::experiment::compare::comparison_row::ComparisonRow;
 use crate::experiment::compare::ratio::{FACTOR, RatioCurve};
 use crate::experiment::compare::result::Comparison;
-use crate::experiment::compare::statistics::{Estimate, OfSeed, geometric_mean};
+use crate::experiment::compare::statistics::{Estimate, SeedValue, geometric_mean};
 use crate::experiment::rows::Timing;
 
 /// Tables and conclusions of a comparison.
@@ -115,8 +115,8 @@ fn arms(comparison: &Comparison, rows: &[ComparisonRow], text: &mut String) {
     for own in &comparison.dice {
         let runs: Vec<&ComparisonRow> =
             rows.iter().filter(|row| row.arm == own.arm && row.level == headline).collect();
-        let seconds: Vec<OfSeed> =
-            runs.iter().map(|row| OfSeed { fold: row.fold, value: row.seconds }).collect();
+        let seconds: Vec<SeedValue> =
+            runs.iter().map(|row| SeedValue { fold: row.fold, value: row.seconds }).collect();
         let seconds = geometric_mean(&seconds).map_or("-".to_owned(), |mean| format!("{:.1}", mean.mean));
         let dice = own.dice.map_or("-".to_owned(), |dice| format!("{dice:.4}"));
         let difference = own.difference.map_or(String::new(), |Estimate { mean, low, high }| {

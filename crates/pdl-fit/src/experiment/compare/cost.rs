@@ -100,7 +100,7 @@ fn measure(out: &Path, fold: &FoldFolder, memory: Option<u64>) -> Result<f64> {
         std::fs::copy(&from, &to).map_err(StoreError::io("copy the file", &from))?;
     }
     let clock = Instant::now();
-    let context = StageContext { trust: HashCheck::Stamps, progress: &Silent, memory };
+    let context = StageContext { hash_check: HashCheck::Stamps, progress: &Silent, memory };
     let compared = compare(&again.full(), &parameters, context);
     let seconds = clock.elapsed().as_secs_f64();
     atomic::remove_folder(&again)?;

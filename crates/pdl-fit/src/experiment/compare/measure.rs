@@ -8,8 +8,10 @@ use pdl_store::{json, table};
 
 use crate::error::{FitError, Result};
 use crate::experiment::compare::FOLDER;
-use crate::experiment::compare::choices::{ArmChoice, FoldTarget, Planner, Use};
-use crate::experiment::compare::comparison_row::{ComparisonRow, FILE as TABLE_FILE, counted, schema};
+use crate::experiment::compare::choices::{ArmChoice, FoldTarget, Planner, RunPurpose};
+use crate::experiment::compare::comparison_row::{
+    ComparisonRow, FILE as TABLE_FILE, censored_seconds, schema,
+};
 use crate::experiment::compare::contributions::contributions;
 use crate::experiment::compare::cost;
 use crate::experiment::compare::folds::Folds;
@@ -46,7 +48,13 @@ pub fn measure(
     let reported = reported(&planner, &choices, maker)?;
     let last = if time_again { Timing::Again } else { Timing::After };
     let rows = kinds.measure(last, (protocol, &folds), &maker.rows, maker.memory)?;
-    let made = Made { planner: &planner, targets: &targets, choices: &choices, compare_seconds, rows: &rows };
+    let made = Measurements {
+        planner: &planner,
+        targets: &targets,
+        choices: &choices,
+        compare_seconds,
+        rows: &rows,
+    };
     let table = made.rows(&reported)?;
     let comparison = made.comparison(&table)?;
     let folder = out.join(FOLDER);
@@ -70,7 +78,7 @@ fn reported(planner: &Planner<'_>, choices: &[ArmChoice], maker: &mut RunMaker<'
         for (number, arm) in planner.protocol.arms.iter().enumerate() {
             let chosen = choices.iter().find(|own| own.arm == arm.name && own.fold == fold);
             let chosen = chosen.ok_or(FitError::NoCandidates)?;
-            let used = Use { seed, evaluate_on: Split::Test, until_dice: None };
+            let used = RunPurpose { seed, evaluate_on: Split::Test, until_dice: None };
             planned.push(planner.run((arm, &arm.name), fold, chosen.choice, used)?);
             of.push((number, chosen.clone()));
         }
@@ -80,7 +88,7 @@ fn reported(planner: &Planner<'_>, choices: &[ArmChoice], maker: &mut RunMaker<'
 }
 
 /// What the result is made of.
-struct Made<'a> {
+struct Measurements<'a> {
     planner: &'a Planner<'a>,
     targets: &'a [FoldTarget],
     choices: &'a [ArmChoice],
@@ -88,7 +96,7 @@ struct Made<'a> {
     rows: &'a Rows,
 }
 
-impl Made<'_> {
+impl Measurements<'_> {
     /// A row for each reported run and level, by arm, seed and level.
     fn rows(&self, reported: &[Reported]) -> Result<Vec<ComparisonRow>> {
         let mut rows = Vec::new();
@@ -131,7 +139,7 @@ impl Made<'_> {
             level,
             target,
             steps_to_level,
-            seconds: counted(reached, limit),
+            seconds: censored_seconds(reached, limit),
             missed: reached.is_none(),
             cost_seconds: cost,
             final_dice: row.dice.last().copied(),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{FitError, Result};
 use crate::experiment::compare::comparison_row::ComparisonRow;
 use crate::experiment::compare::protocol::Protocol;
-use crate::experiment::compare::statistics::{Estimate, OfSeed, geometric_mean, log_deviation, power};
+use crate::experiment::compare::statistics::{Estimate, SeedValue, geometric_mean, log_deviation, power};
 
 /// Factor whose detection the power is of.
 pub const FACTOR: f64 = 1.2;
@@ -91,11 +91,11 @@ pub fn point(rows: &[ComparisonRow], (slower, faster): (&str, &str), level: f64)
 }
 
 /// The ratio of the seconds of two arms for every seed that both have.
-fn ratios(rows: &[ComparisonRow], (slower, faster): (&str, &str), level: f64) -> Vec<OfSeed> {
+fn ratios(rows: &[ComparisonRow], (slower, faster): (&str, &str), level: f64) -> Vec<SeedValue> {
     let is = |row: &ComparisonRow, arm: &str| row.arm == arm && row.level == level;
     let ratio = |row: &ComparisonRow| {
         let other = rows.iter().find(|other| is(other, faster) && other.seed == row.seed)?;
-        Some(OfSeed { fold: row.fold, value: row.seconds / other.seconds })
+        Some(SeedValue { fold: row.fold, value: row.seconds / other.seconds })
     };
     rows.iter().filter(|row| is(row, slower)).filter_map(ratio).collect()
 }

@@ -10,7 +10,7 @@ use crate::experiment::compare::contributions::Contribution;
 use crate::experiment::compare::folds::FoldParts;
 use crate::experiment::compare::protocol::Protocol;
 use crate::experiment::compare::ratio::RatioCurve;
-use crate::experiment::compare::statistics::{Estimate, OfSeed, arithmetic_mean};
+use crate::experiment::compare::statistics::{Estimate, SeedValue, arithmetic_mean};
 use crate::experiment::rows::StepRow;
 
 /// Name of the result in the folder of a comparison.
@@ -84,9 +84,9 @@ pub fn dice(rows: &[ComparisonRow], protocol: &Protocol) -> Vec<ArmDice> {
         let own = of(arm);
         let difference = |row: &&ComparisonRow| {
             let base = baseline.iter().find(|base| base.seed == row.seed)?;
-            Some(OfSeed { fold: row.fold, value: row.final_dice? - base.final_dice? })
+            Some(SeedValue { fold: row.fold, value: row.final_dice? - base.final_dice? })
         };
-        let differences: Vec<OfSeed> = own.iter().filter_map(difference).collect();
+        let differences: Vec<SeedValue> = own.iter().filter_map(difference).collect();
         ArmDice {
             arm: arm.to_owned(),
             dice: pdl_metrics::dice::mean(own.iter().filter_map(|row| row.final_dice)),

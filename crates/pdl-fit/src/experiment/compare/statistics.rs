@@ -28,7 +28,7 @@ pub struct Estimate {
 
 /// A value of one seed, with its fold.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct OfSeed {
+pub struct SeedValue {
     /// Fold of the seed.
     pub fold: u32,
     /// A ratio, a logarithm of one, or a difference.
@@ -36,15 +36,16 @@ pub struct OfSeed {
 }
 
 /// The geometric mean of ratios above 0, with its interval; `None` without ratios.
-pub fn geometric_mean(ratios: &[OfSeed]) -> Option<Estimate> {
-    let logs: Vec<OfSeed> = ratios.iter().map(|ratio| OfSeed { value: ratio.value.ln(), ..*ratio }).collect();
+pub fn geometric_mean(ratios: &[SeedValue]) -> Option<Estimate> {
+    let logs: Vec<SeedValue> =
+        ratios.iter().map(|ratio| SeedValue { value: ratio.value.ln(), ..*ratio }).collect();
     let Estimate { mean, low, high } = arithmetic_mean(&logs)?;
     Some(Estimate { mean: mean.exp(), low: low.exp(), high: high.exp() })
 }
 
 /// The mean over seeds with its hierarchical bootstrap interval; `None` without values. The draws
 /// are the same for the same seeds and folds.
-pub fn arithmetic_mean(values: &[OfSeed]) -> Option<Estimate> {
+pub fn arithmetic_mean(values: &[SeedValue]) -> Option<Estimate> {
     let mean = mean_of(values.iter().map(|own| own.value))?;
     let mut folds: Vec<u32> = values.iter().map(|own| own.fold).collect();
     folds.sort_unstable();
@@ -75,7 +76,7 @@ fn mean_of(values: impl Iterator<Item = f64>) -> Option<f64> {
 }
 
 /// Sample standard deviation of the logarithms of ratios; `None` with fewer than two.
-pub fn log_deviation(ratios: &[OfSeed]) -> Option<f64> {
+pub fn log_deviation(ratios: &[SeedValue]) -> Option<f64> {
     let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.value.ln()).collect();
     let mean = mean_of(logs.iter().copied())?;
     let squares: f64 = logs.iter().map(|log| (log - mean).powi(2)).sum();
@@ -107,8 +108,8 @@ fn normal_below(z: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn seeds(values: &[(u32, f64)]) -> Vec<OfSeed> {
-        values.iter().map(|&(fold, value)| OfSeed { fold, value }).collect()
+    fn seeds(values: &[(u32, f64)]) -> Vec<SeedValue> {
+        values.iter().map(|&(fold, value)| SeedValue { fold, value }).collect()
     }
 
     #[test]

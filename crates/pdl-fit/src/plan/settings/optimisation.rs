@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checks::require;
 use crate::error::Result;
-use crate::optim::lr_schedule::Curve;
+use crate::optim::lr_schedule::LrSchedule;
 use crate::optim::optimiser::{Method, OptimiserConfig};
 
 /// Optimiser and learning rate.
@@ -20,9 +20,9 @@ pub struct OptimisationSettings {
     #[serde(alias = "rate")]
     pub lr: Option<f64>,
     /// Learning-rate schedule: the factor of the peak at each step of the run.
-    #[arg(long, value_enum, default_value_t = Curve::Poly)]
+    #[arg(long, value_enum, default_value_t = LrSchedule::Poly)]
     #[serde(alias = "rate_curve")]
-    pub lr_schedule: Curve,
+    pub lr_schedule: LrSchedule,
     /// Warm-up: steps over which the learning rate rises linearly from near 0.
     #[arg(long, value_name = "STEPS", default_value_t = 0)]
     pub warm_up: u64,
