@@ -117,8 +117,8 @@ pub struct IndexParameters {
     /// of .seg.nrrd files, and values or names of labels in other label maps, as in
     /// 1=lung,2=lung,255=tumour; changed maps are written to OUT/volumes. If a series has several
     /// structure sets or segmentations, each structure comes from the latest that has it. When not
-    /// given, label maps keep their values, and every structure of the latest DICOM label file is a
-    /// label, in alphabetical order, where the later wins.
+    /// given, label maps keep their values, and every structure of the DICOM label files is a label,
+    /// in alphabetical order, where the later wins.
     #[arg(long, value_name = "PATTERN=NAME", value_delimiter = ',')]
     pub structures: Vec<String>,
     /// Which labels are annotated in a case, that is, were looked for. The column labels_annotated

@@ -51,6 +51,7 @@ mod rtstruct;
 mod scan;
 mod seg;
 mod series;
+mod shared_grid;
 mod slice_positions;
 mod slice_series;
 mod stack;

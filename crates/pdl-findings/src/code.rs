@@ -233,6 +233,9 @@ codes! {
     LabelVoxelsUnnamed = "label-voxels-unnamed", Warning,
         "Voxels have a value of none of the file's segments; they became background.",
         "Check the segmentation in the program that wrote it.";
+    LabelsJoined = "labels-joined", Note,
+        "Several structure sets or segmentations of the series hold different structures; all are used.",
+        "Nothing, if they belong together; else remove the others.";
     LabelsUnknown = "labels-unknown", Warning,
         "Names, or a column `labels_annotated`, refer to label values that no case has.",
         "Correct the values in `pdl.toml`, `dataset.json` or the table.";
@@ -242,6 +245,9 @@ codes! {
     LoneLabel = "lone-label", Warning,
         "A label occurs in one case only, or is missing from one case only.",
         "Check the case: its label may have a wrong value.";
+    MaskAsImage = "mask-as-image", Rejection,
+        "An unlabelled series is probably a mask that was saved as an image: it has few values, and the grid of another series of its study.",
+        "Convert it to DICOM SEG or NIfTI and state image and label in a table.";
     MissingChannel = "missing-channel", Rejection,
         "The case lacks an image of a channel that other cases have.",
         "Add the file, or select one channel of every case with `--channel`.";
@@ -393,8 +399,8 @@ codes! {
         "Several files could be the image or the label of the case.",
         "State one of them in `cohort.csv`.";
     SeveralLabels = "several-labels", Warning,
-        "Several structure sets or segmentations belong to the series; one was used.",
-        "Remove the others, or state which one in a table.";
+        "Several structure sets or segmentations belong to the series and share structures; the latest of each counts.",
+        "Check that the latest is the one you mean; else remove it.";
     ShapeMismatch = "shape-mismatch", Rejection,
         "The label map has another number of voxels than its image.",
         "Check that the two belong together; `--resample-labels` resamples the label map.";
