@@ -17,6 +17,7 @@ pub mod acquisition;
 mod bounded;
 mod charset;
 mod codestream;
+mod concatenation;
 mod contour_findings;
 mod contour_planes;
 mod contour_set;

@@ -10,6 +10,7 @@ use pdl_store::file_state::FileState;
 use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, in_turns};
 
 use crate::DicomError;
+use crate::concatenation;
 use crate::file::{Extent, open_in_state};
 use crate::frame_pixels::SeriesPixels;
 use crate::header::{Frame, Header, Role, role};
@@ -318,6 +319,7 @@ fn volumes(series: SeriesHeaders, limit: &MemoryLimit) -> Result<(Vec<Series>, L
     headers.sort_by(|a, b| a.path.cmp(&b.path));
     let mut findings: BTreeSet<Finding> = headers.iter().flat_map(|header| header.findings.clone()).collect();
     findings.extend(finding);
+    findings.extend(concatenation::incomplete(headers.iter().filter_map(|one| one.concatenation.as_ref())));
     let series_uids: BTreeSet<String> = headers.iter().map(|header| header.series_uid.clone()).collect();
     let Some(first) = headers.first().cloned() else { return Ok((Vec::new(), Vec::new())) };
     let files: Vec<(PathBuf, FileState)> =

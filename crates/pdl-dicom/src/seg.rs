@@ -9,6 +9,7 @@ use pdl_store::memory::{MemoryLimit, MemoryShare};
 use pdl_store::plural::counted;
 
 use crate::DicomError;
+use crate::concatenation::ConcatenationPart;
 use crate::file::{items, number, text};
 use crate::frame_placement::{Placed, Placement};
 use crate::geometry::{dot, minus};
@@ -95,6 +96,11 @@ impl Segmentation {
     ) -> Result<Self, DicomError> {
         let pixels = Pixels::open(path, memory)?;
         let object = pixels.object();
+        if ConcatenationPart::of(object).is_some_and(|part| !part.is_whole()) {
+            let problem = "it is one of several files of a segmentation (a concatenation), which are not joined: store the \
+                           segmentation in one file";
+            return Err(DicomError::unsupported(path, problem));
+        }
         let kind = Kind::of(object).ok_or_else(|| {
             let problem = "a segmentation that is neither binary nor fractional nor a label map";
             DicomError::unsupported(path, problem)

@@ -7,8 +7,9 @@ use crate::scan::Series;
 const NEAR_MM: f64 = 0.05;
 
 impl Series {
-    /// Whether every slice of this series lies on a slice of another series of the same study, pixel
-    /// on pixel. A file that states no frame of reference is compared by its coordinates alone.
+    /// Whether every slice of this series lies on a slice of another series of the same study,
+    /// pixel on pixel. A file that states no frame of reference is compared by its coordinates
+    /// alone.
     pub fn lies_on(&self, other: &Self) -> bool {
         let same_study = !self.study_uid.is_empty()
             && (&self.patient_id, &self.study_uid) == (&other.patient_id, &other.study_uid);

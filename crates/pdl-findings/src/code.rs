@@ -164,6 +164,9 @@ codes! {
     GroupDivided = "group-divided", Warning,
         "Patients of one group are in several splits.",
         "State one split for the whole group in the table's column `split`, or index again without these splits.";
+    ImagesExchanged = "images-exchanged", Warning,
+        "Cases have images that were those of other cases in the last run, as when files exchange their names.",
+        "Undo the change of names; or delete `cases.parquet` to divide all patients again.";
     ImagesUnused = "images-unused", Note,
         "Images of the cohort belong to no case.",
         "Add them in a table, with columns such as `image_FLAIR`, if they should.";
@@ -257,6 +260,9 @@ codes! {
     MissingImages = "missing-images", Warning,
         "A structure set or segmentation refers to images of the series that are not there.",
         "Export the series again: its first or last slices may be missing.";
+    MissingParts = "missing-parts", Warning,
+        "Some files of an object that is stored in several files (a concatenation) are not there.",
+        "Export the series again: its first or last slices may be missing.";
     MissingSlice = "missing-slice", Warning,
         "A slice of the series is missing and was interpolated from its neighbours.",
         "Export the series again.";
@@ -302,6 +308,9 @@ codes! {
     NoTransform = "no-transform", Warning,
         "The header has no orientation; RAS was assumed.",
         "Check left and right in `pdl view`, or state them with `--orientation`.";
+    NormalisationStated = "normalisation-stated", Warning,
+        "The channel names of `dataset.json` state a normalisation of intensities that is not followed, such as noNorm.",
+        "State one with `--normalise`; pdl has none that keeps intensities as they are.";
     NotFinite = "not-finite", Rejection,
         "Voxels are NaN or infinite.",
         "Check the source file; the conversion of the image has failed.";
@@ -362,6 +371,9 @@ codes! {
     PetUnits = "pet-units", Warning,
         "PET values stay in the files' units, as not all can be converted to SUVbw.",
         "Correct the attributes in the message, exclude the cases, or state `--pet-units`.";
+    PicturesUnread = "pictures-unread", Warning,
+        "The cohort's folder has pictures of formats that are not read, such as GIF.",
+        "Convert them to PNG without loss, if they are images or label maps.";
     PixelSizeAssumed = "pixel-size-assumed", Warning,
         "The pixel size of 2-D images is not stated; 1 mm was assumed.",
         "State it with `--stack-spacing X,Y,1` if distances in mm matter.";
