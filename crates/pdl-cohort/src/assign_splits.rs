@@ -10,6 +10,7 @@ use crate::attributes::Split;
 use crate::case_row::CaseRow;
 use crate::cases::Cases;
 use crate::discover::Layout;
+use crate::exchanged_images;
 use crate::parameters::IndexParameters;
 use crate::patient_groups;
 use crate::same_patient::SamePatient;
@@ -64,6 +65,7 @@ pub(crate) fn divide(
     for row in rows.iter_mut() {
         row.split = splits.get(&row.patient_id).copied().unwrap_or(Split::Train);
     }
+    findings.extend(before.and_then(|before| exchanged_images::finding(rows, before)));
     let moved = before.map_or_else(Vec::new, |before| moved(rows, before, &of_table, &names));
     Ok(Divided { findings, moved })
 }

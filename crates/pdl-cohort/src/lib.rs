@@ -42,6 +42,7 @@ mod dicom_folder;
 mod dicom_source;
 mod dicom_structures;
 pub mod discover;
+mod exchanged_images;
 mod extra_columns;
 mod file_source;
 pub mod folds;
