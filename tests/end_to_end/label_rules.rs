@@ -46,6 +46,34 @@ fn values_are_chosen_renamed_and_merged_and_images_stay_where_they_are() {
 }
 
 #[test]
+fn a_value_below_0_can_be_the_label_to_ignore() {
+    let (cohort, out) = (folder(), folder());
+    cohort_of(cohort.path(), 0..8);
+    for entry in std::fs::read_dir(cohort.path().join("labels")).unwrap() {
+        let path = entry.unwrap().path();
+        let map = pdl_io::read_labels(&path).unwrap().map;
+        let below = |label: u16| if label == 5 { -1.0 } else { f32::from(label) };
+        let voxels = map.voxels.iter().map(|label| below(*label)).collect();
+        nifti::write_image(&path, &Volume { grid: map.grid, voxels }).unwrap();
+    }
+    let refused = index(cohort.path(), &out.path().join("refused"), &[]);
+    let told =
+        &refused.rows[0].findings.iter().find(|finding| finding.code == Code::UnreadableLabel).unwrap();
+    assert!(told.message.contains("(--ignore -1 excludes voxels of that value"), "{}", told.message);
+    let read = index(cohort.path(), &out.path().join("read"), &["--ignore", "-1"]);
+    assert_eq!(read.parameters.ignored_label(), Some(pdl_volume::IGNORED));
+    assert!(read.findings.iter().any(|finding| finding.message.contains("the label -1 are ignored")));
+    let row = &read.rows[0];
+    assert_eq!(row.labels.iter().map(|label| label.value).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    let voxels = labels(&out.path().join("read"), row.label.as_ref().unwrap());
+    assert!(voxels.contains(&pdl_volume::IGNORED));
+    let rules = ["--ignore", "-1", "--structures", "1=lung,2=lung,3=heart"];
+    let ruled = index(cohort.path(), &out.path().join("ruled"), &rules);
+    assert_eq!(ruled.parameters.ignored_label(), Some(3));
+    curate(cohort.path(), &out.path().join("read"), &["--ignore", "-1", "--no-report", "--proxy-size", "16"]);
+}
+
+#[test]
 fn the_label_called_ignore_is_none() {
     let (sample, cohort, out) = (folder(), folder(), folder());
     cohort_of(sample.path(), 0..8);

@@ -9,6 +9,7 @@ mod case_ids;
 mod channels;
 mod cli_errors;
 mod codes;
+mod cohort_findings;
 mod contours;
 mod contracts;
 mod corrupt_files;

@@ -6,6 +6,10 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Names of channels by which an nnU-Net dataset states a normalisation of intensities that is not
+/// followed.
+pub const OTHER_NORMALISATIONS: [&str; 3] = ["noNorm", "rescale_to_0_1", "rgb_to_0_1"];
+
 /// How the images were made.
 #[derive(
     Clone,

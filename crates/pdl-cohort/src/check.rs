@@ -13,7 +13,7 @@ use pdl_store::memory::{MemoryError, MemoryShare};
 use pdl_store::plural::counted;
 use pdl_store::{StoreError, hash};
 use pdl_volume::statistics::Statistics;
-use pdl_volume::{Affine, Grid, LabelError, Orientation, Volume, count_labels, image_on};
+use pdl_volume::{Affine, Grid, LabelError, LabelReading, Orientation, Volume, count_labels, image_on};
 use serde::{Deserialize, Serialize};
 
 use crate::discover::DiscoveredCase;
@@ -156,8 +156,12 @@ pub(crate) fn check(
     }
     case.findings.extend(found.assumed_axes()?);
     let image = || found.image.as_deref().map(|path| (path, stacks::read_image(path, found.stacks, memory)));
-    let labels =
-        || found.label.as_deref().map(|path| (path, stacks::read_labels(path, found.stacks, None, memory)));
+    let labels = || {
+        found
+            .label
+            .as_deref()
+            .map(|path| (path, stacks::read_labels(path, found.stacks, LabelReading::default(), memory)))
+    };
     let (image, labels) = if memory.is_alone() { (image(), labels()) } else { rayon::join(image, labels) };
     let image = image.map(|(path, read)| or_unreadable(found, path, read, reason)).transpose()?;
     let labels = labels.map(|(path, read)| or_unreadable(found, path, read, reason_of_labels)).transpose()?;
@@ -481,6 +485,14 @@ pub(crate) fn reason(error: &ReadError) -> String {
         ReadError::Labels { source: LabelError::NotALabel { value, .. }, .. } if between(*value) => {
             let advice = "(--round-labels DISTANCE takes those that are near to whole ones)";
             format!("{} {advice}", error.reason())
+        }
+        ReadError::Labels { source: LabelError::NotALabel { value, .. }, .. }
+            if value.fract() == 0.0 && *value < 0.0 =>
+        {
+            format!(
+                "{} (--ignore {value} excludes voxels of that value from loss and metrics)",
+                error.reason()
+            )
         }
         _ => error.reason(),
     }

@@ -35,6 +35,7 @@ mod folders;
 mod image_list;
 mod named_channels;
 mod named_columns;
+mod named_finding;
 mod numbered_files;
 mod structure_folders;
 mod subject_table;
@@ -115,6 +116,8 @@ pub struct Layout {
     pub tables: &'static [&'static str],
     /// Findings about the cohort as a whole.
     pub findings: Vec<Finding>,
+    /// For the messages of these that hold names from the cohort, those without.
+    pub(crate) nameless: BTreeMap<String, String>,
 }
 
 /// Discovers the cases of the cohort at `path` (a folder, a table or a datalist), with their values
@@ -170,10 +173,13 @@ fn layout_of(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) ->
         };
         if !has_table {
             layout.findings.extend(dataset_json::splits_beside(path)?);
-            layout.findings.extend(unused_files::beside(path, layout.tables)?);
+            let beside = unused_files::beside(path, layout.tables)?;
+            layout.tell_named(beside);
+            layout.findings.extend(unused_files::pictures_beside(path)?);
             // Some layouts name the images that they leave out themselves.
             if !layout.findings.iter().any(|finding| finding.code == Code::ImagesUnused) {
-                layout.findings.extend(unused_files::folders_beside(path, &layout.cases)?);
+                let folders = unused_files::folders_beside(path, &layout.cases)?;
+                layout.tell_named(folders);
             }
         }
         let has_column =
@@ -287,7 +293,23 @@ fn from_folder(
             Err(CohortError::NotACohort { path, .. } | CohortError::FoldersUnpaired { path, .. }),
             Some(problem),
         ) => Err(CohortError::NotACohort { path, problem }),
-        (found, _) => found,
+        (found, _) => found.map_err(|error| with_pictures(error, &tree.files)),
+    }
+}
+
+/// An error of a folder's layout, which also names the pictures in it that are not read: images or
+/// label maps may be among these.
+fn with_pictures(error: CohortError, files: &[PathBuf]) -> CohortError {
+    let told = |problem: String| match unused_files::unread_pictures(files) {
+        Some(told) => format!("there are {told}. Besides, {problem}"),
+        None => problem,
+    };
+    match error {
+        CohortError::FoldersUnpaired { path, problem } => {
+            CohortError::FoldersUnpaired { path, problem: told(problem) }
+        }
+        CohortError::NotACohort { path, problem } => CohortError::NotACohort { path, problem: told(problem) },
+        other => other,
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod case_id;
 pub(crate) mod earlier_cases;
+pub(crate) mod exchanged_images;
 pub(crate) mod masked_error;
 pub(crate) mod masked_texts;
 pub(crate) mod pseudonym_table;

@@ -13,6 +13,7 @@ pub(crate) mod dicom_channels;
 pub(crate) mod dicom_source;
 pub(crate) mod dicom_structures;
 pub(crate) mod file_source;
+pub(crate) mod mask_series;
 pub(crate) mod pet_units;
 pub(crate) mod series_image;
 pub(crate) mod stacks;

@@ -12,7 +12,7 @@ use pdl_store::memory::{MemoryError, MemoryShare, in_turns};
 use pdl_store::progress::{self, StageContext};
 use pdl_store::safe_path::SafePath;
 use pdl_store::{StoreError, atomic, fault};
-use pdl_volume::Orientation;
+use pdl_volume::{IGNORED, LabelReading, Orientation};
 
 use crate::CohortError;
 use crate::attributes::Modality;
@@ -141,7 +141,10 @@ fn index_openly(
         true => LabelRules::new(&parameters.structures, &layout.label_names, ignore)?,
         false => None,
     };
-    let round_labels = parameters.rounded_within(!layout.dicom_files.is_empty())?;
+    let reading = LabelReading {
+        round_within: parameters.rounded_within(!layout.dicom_files.is_empty())?,
+        ignored: parameters.ignored_below_zero(!layout.dicom_files.is_empty())?,
+    };
     let of_dataset = regions::of_dataset(&layout.regions, &parameters.regions, rules.as_ref())?;
     if !parameters.structures_only.is_empty() && segments.is_empty() && layout.dicom_files.is_empty() {
         let problem = "no label file of this cohort names its structures";
@@ -170,7 +173,7 @@ fn index_openly(
                 ignore = rules.ignored();
             }
             let rules = rules.map(|rules| (rules, parameters.structures.clone()));
-            let labels = FileLabels { segments, rules, round_labels };
+            let labels = FileLabels { segments, rules, reading };
             name_files(&mut layout, naming, labels, parameters, earlier.as_ref(), &place)?
         }
     };
@@ -321,6 +324,7 @@ fn naming(
                 || parameters.resample_labels
                 || !parameters.structures.is_empty()
                 || parameters.round_labels.is_some()
+                || parameters.ignored_below_zero(dicom)?.is_some()
                 || stacks::has_stacks(&layout.cases)?
                 || has_series(&layout.cases)? =>
         {
@@ -390,16 +394,19 @@ fn ignored_label(layout: &mut Layout, parameters: &IndexParameters) -> Result<Op
         let named = layout.label_names.iter().find(|(_, known)| known.eq_ignore_ascii_case(name));
         named.map(|(value, _)| *value)
     };
+    let below_zero = parameters.ignored_below_zero(!layout.dicom_files.is_empty())?;
     let stated = |text: &String| {
-        let value = text.parse().ok().or_else(|| of_name(text)).filter(|value| *value > 0);
-        let problem = "expected the value of a label from 1, or the name of one";
+        let marked = below_zero.map(|_| IGNORED);
+        let value = marked.or_else(|| text.parse().ok()).or_else(|| of_name(text)).filter(|value| *value > 0);
+        let problem = "expected the value of a label, from 1 or below 0, or the name of one";
         value.ok_or_else(|| InvalidOption::with_value("ignore", text, problem))
     };
     let Some(value) = parameters.ignore.as_ref().map(stated).transpose()?.or_else(|| of_name(IGNORE)) else {
         return Ok(None);
     };
     layout.label_names.remove(&value);
-    let message = format!("voxels of the label {value} are ignored in fingerprint, loss and metrics");
+    let shown = below_zero.map_or_else(|| value.to_string(), |value| value.to_string());
+    let message = format!("voxels of the label {shown} are ignored in fingerprint, loss and metrics");
     layout.findings.push(Finding::new(Code::LabelIgnored, message));
     Ok(Some(value))
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod annotated;
 pub mod annotation_rule;
+pub(crate) mod label_choice;
 pub(crate) mod label_rules;
 pub mod regions;
 pub(crate) mod segment_labels;

@@ -118,7 +118,7 @@ pub struct IndexParameters {
     /// of .seg.nrrd files, and values or names of labels in other label maps, as in
     /// 1=lung,2=lung,255=tumour; changed maps are written to OUT/volumes. If a series has several
     /// structure sets or segmentations, each structure comes from the latest that has it. When not
-    /// given, label maps keep their values, and every structure of the latest DICOM label file is a
+    /// given, label maps keep their values, and every structure of the DICOM label files is a
     /// label, in alphabetical order, where the later wins.
     #[arg(long, value_name = "PATTERN=NAME", value_delimiter = ',')]
     pub structures: Vec<String>,
@@ -133,10 +133,10 @@ pub struct IndexParameters {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub annotated: Option<AnnotationRule>,
-    /// The label to ignore, by its value or name, such as 255: its voxels are excluded from loss,
-    /// metrics and fingerprint, and it is never predicted. nnU-Net's label ignore in dataset.json
-    /// needs no option. None when not given.
-    #[arg(long, value_name = "LABEL", help_heading = "Images and labels")]
+    /// The label to ignore, by its value or name, such as 255 or -1: its voxels are excluded from
+    /// loss, metrics and fingerprint, and it is never predicted. nnU-Net's label ignore in
+    /// dataset.json needs no option. None when not given.
+    #[arg(long, value_name = "LABEL", allow_negative_numbers = true, help_heading = "Images and labels")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ignore: Option<String>,
     /// Regions to learn instead of labels, as NAME=LABEL+LABEL with values or names of labels, the
@@ -272,6 +272,18 @@ impl IndexParameters {
     /// The value of the label to ignore, once the cohort is indexed.
     pub fn ignored_label(&self) -> Option<u16> {
         self.ignore.as_deref().and_then(|value| value.parse().ok())
+    }
+
+    /// The value to ignore, if it is one below 0, which no label has.
+    pub(crate) fn ignored_below_zero(&self, dicom: bool) -> Result<Option<i32>, CohortError> {
+        let value = self.ignore.as_deref().and_then(|text| text.trim().parse::<i32>().ok());
+        match value.filter(|value| *value < 0) {
+            Some(value) if dicom => {
+                let problem = "values below 0 are for label maps in files; DICOM has none";
+                Err(InvalidOption::with_value("ignore", &value, problem).into())
+            }
+            value => Ok(value),
+        }
     }
 
     /// Maximum distance from an integer at which a voxel of a label map is rounded.

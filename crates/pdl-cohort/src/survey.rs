@@ -241,7 +241,7 @@ impl Survey {
             self.modality = Some((*modality, false));
             self.modalities.clear();
         }
-        let used: BTreeSet<usize> = labels.iter().filter_map(|labels| labels.last().copied()).collect();
+        let used: BTreeSet<usize> = labels.iter().flatten().copied().collect();
         self.structures = Structures::of(used.iter().map(|label| scan.labels[*label].names.as_slice()));
         Ok(())
     }

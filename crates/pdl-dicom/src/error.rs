@@ -75,6 +75,14 @@ pub enum DicomError {
          use the structure set that was drawn on this series"
     )]
     OtherFrame,
+    /// The file of an image's labels cannot be read.
+    #[error("its {kind} cannot be read: {cause}")]
+    Labels {
+        /// "structure set" or "segmentation".
+        kind: &'static str,
+        /// What is wrong with the file.
+        cause: Box<DicomError>,
+    },
     /// Labels that lie on no voxel grid of the image.
     #[error("the labels do not fit the image: {problem}")]
     LabelGrid {
@@ -95,6 +103,7 @@ impl DicomError {
             ),
             Self::Memory { source, .. } => source.to_string(),
             Self::Unsupported { problem, .. } => problem.clone(),
+            Self::Labels { kind, cause } => format!("its {kind} cannot be read: {}", cause.reason()),
             Self::Geometry { .. } | Self::LabelGrid { .. } | Self::OtherFrame => self.to_string(),
         }
     }
@@ -102,18 +111,14 @@ impl DicomError {
     /// The error of the file of an image's labels, which says so; that of the machine and of memory
     /// as it is.
     #[must_use]
-    pub fn of_labels(self, kind: &str) -> Self {
+    pub fn of_labels(self, kind: &'static str) -> Self {
         match &self {
             Self::Io { .. } | Self::Memory { .. } => self,
-            Self::NotDicom { path, .. } | Self::Damaged { path, .. } | Self::Truncated { path, .. } => {
-                let problem = format!("its {kind} cannot be read: {}", self.reason());
-                Self::Unsupported { path: path.clone(), problem }
-            }
-            Self::Unsupported { path, problem } => Self::Unsupported {
-                path: path.clone(),
-                problem: format!("its {kind} cannot be read: {problem}"),
-            },
-            Self::Geometry { .. } | Self::OtherFrame | Self::LabelGrid { .. } => self,
+            Self::NotDicom { .. }
+            | Self::Damaged { .. }
+            | Self::Truncated { .. }
+            | Self::Unsupported { .. } => Self::Labels { kind, cause: Box::new(self) },
+            Self::Geometry { .. } | Self::OtherFrame | Self::LabelGrid { .. } | Self::Labels { .. } => self,
         }
     }
 
@@ -121,6 +126,7 @@ impl DicomError {
     pub fn memory(&self) -> Option<MemoryError> {
         match self {
             Self::Memory { source, .. } => Some(*source),
+            Self::Labels { cause, .. } => cause.memory(),
             _ => None,
         }
     }
@@ -132,6 +138,7 @@ impl DicomError {
             Self::NotDicom { .. } => SkipReason::NotDicom,
             Self::Damaged { .. } | Self::Truncated { .. } => SkipReason::Damaged,
             Self::Memory { .. } => SkipReason::TooLarge,
+            Self::Labels { cause, .. } => cause.skip_reason(),
             Self::Unsupported { .. } | Self::Geometry { .. } | Self::LabelGrid { .. } | Self::OtherFrame => {
                 SkipReason::Unsupported
             }
@@ -164,5 +171,21 @@ fn not_dicom(kind: Option<FileKind>) -> String {
     match kind {
         Some(kind) => format!("not a DICOM file but {kind}"),
         None => "not a DICOM file".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_error_of_a_label_file_keeps_its_kind() {
+        let path = Path::new("seg.dcm");
+        let damaged = DicomError::damaged(path, "it ends early").of_labels("segmentation");
+        assert_eq!(damaged.skip_reason(), SkipReason::Damaged);
+        assert_eq!(damaged.reason(), "its segmentation cannot be read: damaged DICOM (it ends early)");
+        assert!(damaged.to_string().ends_with("seg.dcm"));
+        let of_another = DicomError::unsupported(path, "it is a volume").of_labels("segmentation");
+        assert_eq!(of_another.skip_reason(), SkipReason::Unsupported);
     }
 }

@@ -15,6 +15,7 @@ use crate::labels::references::{NamedFrames, References, VolumeImages, made_at, 
 use crate::names::people::{People, Whose};
 use crate::names::{Identifiers, MaskedName, NameMask, Source};
 use crate::pixels::Shortfall;
+use crate::series::concatenation;
 use crate::series::frame_pixels::SeriesPixels;
 use crate::series::header::{Frame, Header, Role, role};
 use crate::series::slice_series::{SeriesHeaders, join};
@@ -318,6 +319,7 @@ fn volumes(series: SeriesHeaders, limit: &MemoryLimit) -> Result<(Vec<Series>, L
     headers.sort_by(|a, b| a.path.cmp(&b.path));
     let mut findings: BTreeSet<Finding> = headers.iter().flat_map(|header| header.findings.clone()).collect();
     findings.extend(finding);
+    findings.extend(concatenation::incomplete(headers.iter().filter_map(|one| one.concatenation.as_ref())));
     let series_uids: BTreeSet<String> = headers.iter().map(|header| header.series_uid.clone()).collect();
     let Some(first) = headers.first().cloned() else { return Ok((Vec::new(), Vec::new())) };
     let files: Vec<(PathBuf, FileState)> =

@@ -1,6 +1,7 @@
 //! Reads a series as one volume.
 
 pub mod acquisition;
+pub(crate) mod concatenation;
 pub(crate) mod frame_attributes;
 pub(crate) mod frame_pixels;
 pub(crate) mod gantry_tilt;
@@ -9,6 +10,7 @@ pub(crate) mod header;
 pub(crate) mod interleaving;
 pub(crate) mod mosaic;
 pub(crate) mod partition;
+pub(crate) mod shared_grid;
 pub(crate) mod slice_positions;
 pub(crate) mod slice_series;
 pub(crate) mod stack;
@@ -185,13 +187,14 @@ fn scalings(series: &Series, options: ReadOptions) -> Result<(Vec<Scaling>, Opti
                 *scaling = frame.pet.as_ref().and_then(|pet| pet.mapped()).unwrap_or(*scaling);
             }
         }
+        let turned = turned_pet(series, &rescale);
         let factors = series.pet_factors(options.pet);
         let factors = factors.map_err(|error| DicomError::unsupported(Path::new(""), error.to_string()))?;
         for ([slope, intercept], factor) in rescale.iter_mut().zip(factors) {
             *slope *= factor;
             *intercept *= factor;
         }
-        return Ok((rescale, None));
+        return Ok((rescale, turned));
     }
     if options.mr_rescale {
         return Ok((rescale, None));
@@ -211,6 +214,16 @@ fn scalings(series: &Series, options: ReadOptions) -> Result<(Vec<Scaling>, Opti
         }
     }
     Ok((vec![AS_STORED; series.frames.len()], None))
+}
+
+/// Finding about PET slices whose slope is below 0; that of a CT is reported with its header.
+fn turned_pet(series: &Series, scalings: &[Scaling]) -> Option<Finding> {
+    let count = scalings.iter().filter(|[slope, _]| *slope < 0.0).count();
+    let message = format!(
+        "the slope of {count} of its {} is below 0 (RescaleSlope, or that of a real world value mapping) and is applied:          the more activity a pixel states, the lower its value becomes",
+        counted(scalings.len(), "slice")
+    );
+    (series.modality == "PT" && count > 0).then(|| Finding::new(Code::OddHeader, message))
 }
 
 /// Refuses slopes and intercepts that are not numbers, or that some of the slices lack, where they

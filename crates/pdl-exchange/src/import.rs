@@ -30,6 +30,8 @@ pub struct Imported {
     pub split: [usize; 3],
     /// Cases without a label map, which are skipped.
     pub unlabelled: usize,
+    /// Normalisations that nnU-Net's names of the channels state and that are not followed.
+    pub normalisations: Vec<String>,
 }
 
 /// Writes the cohort folder `dest` from `source`, a MONAI datalist (a `.json` file) or the folder
@@ -63,7 +65,8 @@ pub fn import(source: &Path, dest: &Path, parameters: &ImportOptions) -> Result<
         regions_class_order: dataset.regions_class_order,
     };
     json::write(&dest.join("dataset.json"), &head)?;
-    Ok(Imported { cases: dataset.cases.len(), split, unlabelled: dataset.unlabelled })
+    let normalisations = dataset.normalisations;
+    Ok(Imported { cases: dataset.cases.len(), split, unlabelled: dataset.unlabelled, normalisations })
 }
 
 /// The `dataset.json` beside the table.

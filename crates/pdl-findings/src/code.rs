@@ -164,6 +164,9 @@ codes! {
     GroupDivided = "group-divided", Warning,
         "Patients of one group are in several splits.",
         "State one split for the whole group in the table's column `split`, or index again without these splits.";
+    ImagesExchanged = "images-exchanged", Warning,
+        "Cases have images that were those of other cases in the last run, as when files exchange their names.",
+        "Undo the change of names; or delete `cases.parquet` to divide all patients again.";
     ImagesUnused = "images-unused", Note,
         "Images of the cohort belong to no case.",
         "Add them in a table, with columns such as `image_FLAIR`, if they should.";
@@ -233,6 +236,9 @@ codes! {
     LabelVoxelsUnnamed = "label-voxels-unnamed", Warning,
         "Voxels have a value of none of the file's segments; they became background.",
         "Check the segmentation in the program that wrote it.";
+    LabelsJoined = "labels-joined", Note,
+        "Several structure sets or segmentations of the series hold different structures; all are used.",
+        "Nothing, if they belong together; else remove the others.";
     LabelsUnknown = "labels-unknown", Warning,
         "Names, or a column `labels_annotated`, refer to label values that no case has.",
         "Correct the values in `pdl.toml`, `dataset.json` or the table.";
@@ -242,6 +248,9 @@ codes! {
     LoneLabel = "lone-label", Warning,
         "A label occurs in one case only, or is missing from one case only.",
         "Check the case: its label may have a wrong value.";
+    MaskAsImage = "mask-as-image", Rejection,
+        "An unlabelled series is probably a mask that was saved as an image: it has few values, and the grid of another series of its study.",
+        "Convert it to DICOM SEG or NIfTI and state image and label in a table.";
     MissingChannel = "missing-channel", Rejection,
         "The case lacks an image of a channel that other cases have.",
         "Add the file, or select one channel of every case with `--channel`.";
@@ -250,6 +259,9 @@ codes! {
         "Check whether the structure is incomplete.";
     MissingImages = "missing-images", Warning,
         "A structure set or segmentation refers to images of the series that are not there.",
+        "Export the series again: its first or last slices may be missing.";
+    MissingParts = "missing-parts", Warning,
+        "Some files of an object that is stored in several files (a concatenation) are not there.",
         "Export the series again: its first or last slices may be missing.";
     MissingSlice = "missing-slice", Warning,
         "A slice of the series is missing and was interpolated from its neighbours.",
@@ -296,6 +308,9 @@ codes! {
     NoTransform = "no-transform", Warning,
         "The header has no orientation; RAS was assumed.",
         "Check left and right in `pdl view`, or state them with `--orientation`.";
+    NormalisationStated = "normalisation-stated", Warning,
+        "The channel names of `dataset.json` state a normalisation of intensities that is not followed, such as noNorm.",
+        "State one with `--normalise`; pdl has none that keeps intensities as they are.";
     NotFinite = "not-finite", Rejection,
         "Voxels are NaN or infinite.",
         "Check the source file; the conversion of the image has failed.";
@@ -356,6 +371,9 @@ codes! {
     PetUnits = "pet-units", Warning,
         "PET values stay in the files' units, as not all can be converted to SUVbw.",
         "Correct the attributes in the message, exclude the cases, or state `--pet-units`.";
+    PicturesUnread = "pictures-unread", Warning,
+        "The cohort's folder has pictures of formats that are not read, such as GIF.",
+        "Convert them to PNG without loss, if they are images or label maps.";
     PixelSizeAssumed = "pixel-size-assumed", Warning,
         "The pixel size of 2-D images is not stated; 1 mm was assumed.",
         "State it with `--stack-spacing X,Y,1` if distances in mm matter.";
@@ -393,8 +411,8 @@ codes! {
         "Several files could be the image or the label of the case.",
         "State one of them in `cohort.csv`.";
     SeveralLabels = "several-labels", Warning,
-        "Several structure sets or segmentations belong to the series; one was used.",
-        "Remove the others, or state which one in a table.";
+        "Several structure sets or segmentations belong to the series and share structures; the latest of each counts.",
+        "Check that the latest is the one you mean; else remove it.";
     ShapeMismatch = "shape-mismatch", Rejection,
         "The label map has another number of voxels than its image.",
         "Check that the two belong together; `--resample-labels` resamples the label map.";

@@ -10,7 +10,7 @@ use pdl_store::magic;
 use pdl_store::memory::{MemoryLimit, MemoryShare};
 use pdl_store::plural::counted;
 use pdl_store::shorten::MOST_LISTED;
-use pdl_volume::{Grid, LabelReader, Volume};
+use pdl_volume::{Grid, LabelReader, LabelReading, Volume};
 
 use crate::content::Content;
 use crate::endings::Format;
@@ -57,20 +57,16 @@ pub fn read_labels(path: &Path) -> Result<Labels, ReadError> {
 /// # Errors
 /// [`ReadError`] as for [`read_labels`].
 pub fn read_labels_within(path: &Path, memory: &MemoryShare<'_>) -> Result<Labels, ReadError> {
-    try_labels(path, None, memory).map_err(|unread| unread.error)
+    try_labels(path, LabelReading::default(), memory).map_err(|unread| unread.error)
 }
 
-/// As [`read_labels_within`], with voxels rounded to a label that is `round_within` or nearer
-/// (0.001 if it is not given); the error lists the files that caused it.
+/// As [`read_labels_within`], with the stated reading of numbers as labels; the error lists the
+/// files that caused it.
 ///
 /// # Errors
 /// [`Unread`], as for [`read_labels`].
-pub fn try_labels(
-    path: &Path,
-    round_within: Option<f32>,
-    memory: &MemoryShare<'_>,
-) -> Result<Labels, Unread> {
-    labels(path, round_within, memory, |memory, sink| read(path, memory, sink))
+pub fn try_labels(path: &Path, reading: LabelReading, memory: &MemoryShare<'_>) -> Result<Labels, Unread> {
+    labels(path, reading, memory, |memory, sink| read(path, memory, sink))
 }
 
 /// How many 3-D volumes a file holds, such as the channels of Decathlon's files; `FILE#0` is the
@@ -201,7 +197,7 @@ pub fn read_label_stack_within(
     let read = |memory: &MemoryShare<'_>, sink: &mut LabelReader| {
         read_stack(path, geometry, Meaning::Labels, memory, sink)
     };
-    let read = labels(path, None, memory, read);
+    let read = labels(path, LabelReading::default(), memory, read);
     read.map_err(|unread| unread.error)
 }
 
@@ -222,13 +218,12 @@ fn image(
 
 fn labels(
     path: &Path,
-    round_within: Option<f32>,
+    reading: LabelReading,
     memory: &MemoryShare<'_>,
     read: impl Fn(&MemoryShare<'_>, &mut LabelReader) -> Result<Read, Unread>,
 ) -> Result<Labels, Unread> {
     let (read, labels) = fault::retried(|| {
-        let (memory, mut labels) = (memory.part(), LabelReader::default());
-        round_within.into_iter().for_each(|distance| labels.round_within(distance));
+        let (memory, mut labels) = (memory.part(), LabelReader::new(reading));
         let read = read(&memory, &mut labels)?;
         memory.keep();
         Ok::<_, Unread>((read, labels))

@@ -30,6 +30,24 @@ pub enum LabelError {
         /// Their number.
         count: usize,
     },
+    /// Voxels with the value that marks those to ignore, beside voxels of another such value.
+    #[error("{count} label voxels are {}, which marks the voxels of the value to ignore", IGNORED)]
+    MarkTaken {
+        /// Their number.
+        count: usize,
+    },
+}
+
+/// The label of voxels to ignore whose value in a file is negative.
+pub const IGNORED: u16 = u16::MAX;
+
+/// How numbers become labels.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LabelReading {
+    /// Maximum distance at which voxels are rounded, instead of 0.001.
+    pub round_within: Option<f32>,
+    /// A negative value whose voxels become [`IGNORED`].
+    pub ignored: Option<i32>,
 }
 
 /// Maximum distance from an integer at which a voxel is that label: conversions and scaling produce
@@ -54,6 +72,9 @@ fn is_label(v: f32) -> bool {
 #[derive(Clone, Debug)]
 pub struct LabelReader {
     round_within: f32,
+    ignored: Option<f32>,
+    /// Number of voxels to ignore.
+    ignored_count: usize,
     labels: Vec<u16>,
     wrong: Option<f32>,
     count: usize,
@@ -62,15 +83,22 @@ pub struct LabelReader {
 
 impl Default for LabelReader {
     fn default() -> Self {
-        let rounded = RoundedLabels::default();
-        Self { round_within: ROUNDED_WITHIN, labels: Vec::new(), wrong: None, count: 0, rounded }
+        Self::new(LabelReading::default())
     }
 }
 
 impl LabelReader {
-    /// Sets the maximum distance at which voxels are rounded, instead of 0.001.
-    pub fn round_within(&mut self, distance: f32) {
-        self.round_within = distance;
+    /// A reader without voxels.
+    pub fn new(reading: LabelReading) -> Self {
+        Self {
+            round_within: reading.round_within.unwrap_or(ROUNDED_WITHIN),
+            ignored: reading.ignored.map(|value| value as f32),
+            ignored_count: 0,
+            labels: Vec::new(),
+            wrong: None,
+            count: 0,
+            rounded: RoundedLabels::default(),
+        }
     }
 
     /// Reserves memory for exactly this many more labels.
@@ -88,7 +116,12 @@ impl LabelReader {
             self.labels.extend(voxels.iter().map(|v| *v as u16));
             return;
         }
+        let ignored = self.ignored;
         for voxel in voxels.iter().copied().filter(|v| !is_label(*v)) {
+            if Some(voxel) == ignored {
+                self.ignored_count += 1;
+                continue;
+            }
             let off = (voxel - voxel.round()).abs();
             if off <= self.round_within && is_label(voxel.round().abs()) && voxel >= -0.5 {
                 self.rounded.count += 1;
@@ -101,7 +134,8 @@ impl LabelReader {
                 self.count += 1;
             }
         }
-        self.labels.extend(voxels.iter().map(|v| v.round() as u16));
+        let label = |v: &f32| if Some(*v) == ignored { IGNORED } else { v.round() as u16 };
+        self.labels.extend(voxels.iter().map(label));
     }
 
     /// The voxels that were rounded; `None` if all were integers.
@@ -112,12 +146,20 @@ impl LabelReader {
     /// All labels.
     ///
     /// # Errors
-    /// [`LabelError::NotALabel`] when a voxel was negative, fractional, too large or not finite.
+    /// [`LabelError::NotALabel`] when a voxel was negative, fractional, too large or not finite;
+    /// [`LabelError::MarkTaken`] when one has the value that marks others.
     pub fn finish(self) -> Result<Vec<u16>, LabelError> {
-        match self.wrong {
-            None => Ok(self.labels),
-            Some(value) => Err(LabelError::NotALabel { value, count: self.count }),
+        if let Some(value) = self.wrong {
+            return Err(LabelError::NotALabel { value, count: self.count });
         }
+        if self.ignored_count > 0 {
+            let marked = self.labels.iter().filter(|label| **label == IGNORED).count();
+            let count = marked.saturating_sub(self.ignored_count);
+            if count > 0 {
+                return Err(LabelError::MarkTaken { count });
+            }
+        }
+        Ok(self.labels)
     }
 }
 
@@ -258,6 +300,19 @@ mod tests {
         for wrong in [0.93, 1.002, -1.0, 70_000.0, 65_536.0, f32::NAN, f32::INFINITY] {
             assert!(read(&[1.0, wrong]).1.is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_negative_value_can_mark_voxels_to_ignore() {
+        let read = |voxels: &[f32]| {
+            let mut reader = LabelReader::new(LabelReading { ignored: Some(-1), round_within: None });
+            voxels.chunks(2).for_each(|piece| reader.push(piece));
+            reader.finish()
+        };
+        assert_eq!(read(&[-1.0, 0.0, 2.0, 1.0]), Ok(vec![IGNORED, 0, 2, 1]));
+        assert_eq!(read(&[65535.0, 1.0]), Ok(vec![65535, 1]), "nothing is marked");
+        assert_eq!(read(&[-1.0, 0.0, 65535.0]), Err(LabelError::MarkTaken { count: 1 }));
+        assert_eq!(read(&[-1.0, -2.0]), Err(LabelError::NotALabel { value: -2.0, count: 1 }));
     }
 
     #[test]

@@ -35,8 +35,8 @@ mod voxel_box;
 pub use affine::Affine;
 pub use components::Components;
 pub use label::{
-    LabelCount, LabelError, LabelMap, LabelOverlap, LabelReader, RoundedLabels, count_labels, labels_on,
-    labels_placed_on,
+    IGNORED, LabelCount, LabelError, LabelMap, LabelOverlap, LabelReader, LabelReading, RoundedLabels,
+    count_labels, labels_on, labels_placed_on,
 };
 pub use orientation::{AxisCode, Orientation, OrientationError};
 pub use resample_image::image_on;

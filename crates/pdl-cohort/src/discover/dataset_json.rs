@@ -12,9 +12,10 @@ use serde::Deserialize;
 
 use super::description::{file_name, not_json, read_json, shown};
 use super::folders::{DECATHLON, split_channel, subfolders};
+use super::named_finding::NamedFinding;
 use super::{DiscoveredCase, Layout};
 use crate::CohortError;
-use crate::attributes::{Modality, Split};
+use crate::attributes::{Modality, OTHER_NORMALISATIONS, Split};
 use crate::identity::case_id::CaseLabel;
 use crate::labels::regions::{DatasetLabels, DatasetRegions};
 
@@ -128,6 +129,7 @@ pub(super) fn read_dataset_json(
     let bytes = read_json(path, &part)?;
     let dataset: Dataset = serde_json::from_slice(&bytes).map_err(|error| not_json(path, &error))?;
     let channels = dataset.modality.or(dataset.channel_names).unwrap_or_default();
+    layout.findings.extend(other_normalisation(channels.values()));
     if let Some(name) = channels.get("0") {
         layout.modality = name.parse().ok();
     }
@@ -152,13 +154,12 @@ pub(super) fn read_dataset_json(
         if let Some((number, name)) = label.filter(|(number, _)| *number > 0) {
             let name = shown(&name);
             if let Some(earlier) = names.insert(number, name.clone()) {
-                doubly.push(format!("{number} has the names {earlier} and {name}"));
+                doubly.push((number, format!("{number} has the names {earlier} and {name}")));
             }
         }
     }
     layout.label_names.extend(names);
-    let message = format!("{FILE} names labels twice: {}; the last name is used", doubly.join(", "));
-    layout.findings.extend((!doubly.is_empty()).then(|| Finding::new(Code::LabelsUnknown, message)));
+    layout.tell_named(named_twice(&doubly));
     if layout.kind == DECATHLON {
         layout.findings.extend(dataset.training.and_then(|list| unlike_the_list(&list, &layout.cases)));
     }
@@ -166,6 +167,28 @@ pub(super) fn read_dataset_json(
         layout.cases.iter_mut().for_each(|found| found.modality = found.modality.or_else(|| of_amos(found)));
     }
     Ok(())
+}
+
+/// Finding about labels with several names; each comes with words that hold these.
+fn named_twice(labels: &[(u16, String)]) -> Option<NamedFinding> {
+    let told = |of: fn(&(u16, String)) -> String| labels.iter().map(of).collect::<Vec<_>>().join(", ");
+    let message = |labels: String| format!("{FILE} names labels twice: {labels}; the last name is used");
+    (!labels.is_empty()).then(|| NamedFinding {
+        finding: Finding::new(Code::LabelsUnknown, message(told(|(_, words)| words.clone()))),
+        nameless: message(told(|(value, _)| format!("{value} has two names"))),
+    })
+}
+
+/// Finding about channels whose names state a normalisation.
+fn other_normalisation<'a>(names: impl Iterator<Item = &'a String>) -> Option<Finding> {
+    let names: Vec<&String> = names.collect();
+    let is_stated = |known: &&str| names.iter().any(|name| name.eq_ignore_ascii_case(known));
+    let stated: Vec<&str> = OTHER_NORMALISATIONS.into_iter().filter(is_stated).collect();
+    let message = format!(
+        "{FILE} states a normalisation of intensities ({}) that is not followed: images are normalised by --normalise",
+        stated.join(", ")
+    );
+    (!stated.is_empty()).then(|| Finding::new(Code::NormalisationStated, message))
 }
 
 /// Finding about training images that Decathlon's list names and that are not there, or that are

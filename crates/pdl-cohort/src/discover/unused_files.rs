@@ -13,6 +13,7 @@ use pdl_store::{StoreError, fault};
 use super::DiscoveredCase;
 use super::description::{file_name, shown};
 use super::folders::subfolders;
+use super::named_finding::NamedFinding;
 use crate::attributes::Split;
 use crate::discover::volume_names::words;
 
@@ -27,6 +28,8 @@ const UNREAD: [&str; 16] = [
     ".mgz", ".mgh", ".npy", ".npz", ".mat", ".h5", ".hdf5", ".mnc", ".vtk", ".vti", ".pt", ".zarr", ".zip",
     ".tar", ".tar.gz", ".tgz",
 ];
+/// Endings of pictures that are not read.
+const UNREAD_PICTURES: [&str; 10] = ["gif", "bmp", "webp", "ppm", "pgm", "pbm", "pnm", "jp2", "j2k", "tga"];
 /// What the names of hidden folders begin with, and of those that a layout knows.
 const OF_LAYOUT: [&str; 3] = [".", "images", "labels"];
 /// Words of the names of lists of splits.
@@ -37,7 +40,7 @@ const SPLIT_WORDS: [&str; 4] = ["split", "splits", "fold", "folds"];
 ///
 /// # Errors
 /// [`StoreError`] if the machine keeps the folder from being listed.
-pub(super) fn beside(folder: &Path, read: &[&str]) -> Result<Option<Finding>, StoreError> {
+pub(super) fn beside(folder: &Path, read: &[&str]) -> Result<Option<NamedFinding>, StoreError> {
     let mut names = Vec::new();
     for entry in fault::list(folder).map_err(StoreError::io("list the folder", folder))? {
         let path = entry.path();
@@ -50,12 +53,16 @@ pub(super) fn beside(folder: &Path, read: &[&str]) -> Result<Option<Finding>, St
         }
     }
     names.sort();
-    let message = format!(
-        "files beside the cohort are not read, and may state patients or splits: {}. To use what they state, write it \
-         into a cohort.csv with the columns image, label, patient and split (`pdl help layouts`)",
-        names.join(", ")
-    );
-    Ok((!names.is_empty()).then(|| Finding::new(Code::FilesUnused, message)))
+    let message = |files: String| {
+        format!(
+            "files beside the cohort are not read, and may state patients or splits: {files}. To use what they state, write it \
+             into a cohort.csv with the columns image, label, patient and split (`pdl help layouts`)"
+        )
+    };
+    Ok((!names.is_empty()).then(|| NamedFinding {
+        finding: Finding::new(Code::FilesUnused, message(names.join(", "))),
+        nameless: message(names.len().to_string()),
+    }))
 }
 
 /// Finding about folders in that of a cohort that hold volumes, none of which is used: images
@@ -63,13 +70,16 @@ pub(super) fn beside(folder: &Path, read: &[&str]) -> Result<Option<Finding>, St
 ///
 /// # Errors
 /// [`StoreError`] if the machine keeps a folder from being listed.
-pub(super) fn folders_beside(root: &Path, cases: &[DiscoveredCase]) -> Result<Option<Finding>, StoreError> {
+pub(super) fn folders_beside(
+    root: &Path,
+    cases: &[DiscoveredCase],
+) -> Result<Option<NamedFinding>, StoreError> {
     let files = cases.iter().flat_map(|found| {
         found.image.iter().chain(&found.label).chain(found.channels.values()).chain(found.structures.values())
     });
     let used: BTreeSet<&OsStr> =
         files.filter_map(|path| path.strip_prefix(root).ok()?.iter().next()).collect();
-    let mut found = Vec::new();
+    let (mut found, mut all) = (Vec::new(), 0);
     for folder in subfolders(root)? {
         let name = file_name(&folder);
         // Of images that are held out without labels (`imagesTs`) the layout says so.
@@ -81,15 +91,21 @@ pub(super) fn folders_beside(root: &Path, cases: &[DiscoveredCase]) -> Result<Op
         let is_volume = |entry: &&fs::DirEntry| is_volume_name(&entry.file_name().to_string_lossy());
         let volumes = listed.iter().filter(is_volume).count();
         if volumes > 0 {
+            all += volumes;
             found.push(format!("{} ({})", shown(&name), counted(volumes, "volume")));
         }
     }
-    let message = format!(
-        "folders beside those of the cohort hold volumes that are not used: {}. Images without a label take part where they \
-         lie beside the others",
-        found.join(", ")
-    );
-    Ok((!found.is_empty()).then(|| Finding::new(Code::ImagesUnused, message)))
+    let message = |folders: String| {
+        format!(
+            "folders beside those of the cohort hold volumes that are not used: {folders}. Images without a label take part \
+             where they lie beside the others"
+        )
+    };
+    let nameless = message(format!("{} ({})", counted(found.len(), "folder"), counted(all, "volume")));
+    Ok((!found.is_empty()).then(|| NamedFinding {
+        finding: Finding::new(Code::ImagesUnused, message(found.join(", "))),
+        nameless,
+    }))
 }
 
 /// What is wrong with a folder without volumes, if its files are of formats that are not read.
@@ -110,6 +126,38 @@ pub(super) fn unread_formats(files: &[PathBuf]) -> Option<String> {
         listed.join(", ")
     );
     (!listed.is_empty()).then_some(problem)
+}
+
+/// What is said of pictures of formats that are not read, by their endings; `None` if there are
+/// none.
+pub(super) fn unread_pictures(files: &[PathBuf]) -> Option<String> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for path in files {
+        let ending = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+        if let Some(ending) = UNREAD_PICTURES.iter().find(|known| **known == ending) {
+            *counts.entry(ending).or_default() += 1;
+        }
+    }
+    let listed: Vec<String> = counts.iter().map(|(ending, count)| format!(".{ending} ({count})")).collect();
+    let text = format!(
+        "pictures of formats that are not read: {}; convert them to PNG without loss",
+        listed.join(", ")
+    );
+    (!listed.is_empty()).then_some(text)
+}
+
+/// Finding about such pictures in the folder of a cohort and in those directly below it.
+///
+/// # Errors
+/// [`StoreError`] if the machine keeps a folder from being listed.
+pub(super) fn pictures_beside(root: &Path) -> Result<Option<Finding>, StoreError> {
+    let mut files = Vec::new();
+    for folder in subfolders(root)?.into_iter().chain([root.to_owned()]) {
+        let listed = fault::list(&folder).map_err(StoreError::io("list the folder", root))?;
+        files.extend(listed.iter().map(fs::DirEntry::path));
+    }
+    Ok(unread_pictures(&files)
+        .map(|told| Finding::new(Code::PicturesUnread, format!("the cohort's folder has {told}"))))
 }
 
 fn may_describe(path: &Path) -> bool {

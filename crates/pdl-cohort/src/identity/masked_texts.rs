@@ -12,9 +12,10 @@ use crate::discover::{Carried, DiscoveredCase, Layout};
 const LONG_NUMBER: usize = 5;
 
 /// Masks patients, ids of cases and the names of their files in the extra columns, and those of all
-/// cases in the names of labels. Returns the masks for the names in each label file, by the file's
-/// path.
+/// cases in the names of labels, and removes all names of the cohort from findings about it.
+/// Returns the masks for the names in each label file, by the file's path.
 pub(crate) fn hide(layout: &mut Layout) -> HashMap<PathBuf, NameMask> {
+    layout.hide_names();
     let shared = shared_words(&layout.cases);
     let mut all = Identifiers::default();
     let mut of_labels: HashMap<PathBuf, Identifiers> = HashMap::new();

@@ -31,15 +31,14 @@ use crate::identity::pseudonyms::Naming;
 use crate::identity::settings_names;
 use crate::import::dicom_channels::{ChannelSeries, DicomChannels, with_channels};
 use crate::import::dicom_structures::{Drawn, structures_of};
+use crate::import::mask_series;
 use crate::import::pet_units::PetDecision;
 use crate::import::{Files, Original, Refusal, VolumeSource, Volumes};
+use crate::labels::label_choice::{self, Chosen};
 use crate::labels::structures::Structures;
 use crate::parameters::IndexParameters;
 use crate::table::cases::Cases;
 use crate::table::sources::Skipped;
-
-/// Label files, each with the labels taken from it.
-type Chosen = BTreeMap<usize, BTreeSet<u16>>;
 
 /// The series and label files of a DICOM tree, with the names of their cases.
 pub(crate) struct Archive {
@@ -56,6 +55,8 @@ pub(crate) struct Archive {
     pet: Option<PetDecision>,
     /// Files whose images are duplicates of those in other files.
     copies: Vec<PathBuf>,
+    /// Whether a series may be a mask that was saved as an image.
+    may_be_mask: Vec<bool>,
 }
 
 impl Archive {
@@ -76,8 +77,8 @@ impl Archive {
             scan.labels.iter().flat_map(LabelFile::structures),
         )?);
         let (labels, _) = scan.labels_of_series();
-        let latest = labels.iter().filter_map(|labels| labels.last());
-        let used = latest.flat_map(|label| &scan.labels[*label].names);
+        let used: BTreeSet<usize> = labels.iter().flatten().copied().collect();
+        let used = used.iter().flat_map(|label| &scan.labels[*label].names);
         let names = before.map_or_else(BTreeMap::new, |before| hidden_names(&before.label_names, &scan));
         let structures = match parameters.structures_only.as_slice() {
             [] => Structures::new(&parameters.structures, used.map(String::as_str), &names)?,
@@ -93,7 +94,7 @@ impl Archive {
             .iter()
             .enumerate()
             .map(|(number, labels)| {
-                let chosen = choose(&structures, &scan, labels);
+                let chosen = label_choice::choose(&structures, &scan, labels);
                 let found = found(&naming, (&scan, &instances), (number, labels), &chosen, &structures);
                 (DiscoveredCase { case_id: ids[number].clone(), ..found }, number, chosen)
             })
@@ -126,7 +127,10 @@ impl Archive {
         let options = ReadOptions { mr_rescale: parameters.mr_rescale, pet: scale };
         let images = scan.images_of_series(&labels);
         let copies = copies(&scan, &layout.dicom_files);
-        Ok((Self { scan, naming, cases, partners, images, structures, options, pet, copies }, recognised))
+        let may_be_mask = mask_series::may_be_masks(&scan, &labels);
+        let archive =
+            Self { scan, naming, cases, partners, images, structures, options, pet, copies, may_be_mask };
+        Ok((archive, recognised))
     }
 }
 
@@ -158,6 +162,7 @@ impl VolumeSource for Archive {
             .part("mr_rescale", &self.options.mr_rescale);
         let parts: Vec<usize> = self.further(case).map(|series| series.part).collect();
         let key = if parts.is_empty() { key } else { key.part("channels", &parts) };
+        let key = if self.may_be_mask(case) { key.part("beside", &true) } else { key };
         let has_pet =
             || std::iter::once(series).chain(self.further(case)).any(|one| one.pet_unit().is_some());
         match self.pet.as_ref().filter(|_| has_pet()) {
@@ -178,6 +183,12 @@ impl VolumeSource for Archive {
             }
         }
         let volumes = self.volumes(case, series, memory);
+        if let Ok(Volumes { image: Some(image), .. }) = &volumes
+            && self.may_be_mask(case)
+            && let Some(finding) = mask_series::finding(image)
+        {
+            return Err(finding.into());
+        }
         volumes.and_then(|volumes| with_channels(volumes, self.further(case), self.options, memory)).map_err(
             |error| match (fault::machine_error(&error), error.memory()) {
                 (Some(error), _) => Refusal::Machine(error),
@@ -277,6 +288,12 @@ impl Archive {
         (&self.scan.series[*series], labels)
     }
 
+    /// Whether its series may be a mask that was saved as an image.
+    fn may_be_mask(&self, case: usize) -> bool {
+        let series = self.cases[case].0;
+        self.may_be_mask[series] && !self.partners.contains_key(&series)
+    }
+
     /// The series of a case's channels after the first.
     fn further(&self, case: usize) -> impl Iterator<Item = &Series> {
         let partners = self.partners.get(&self.cases[case].0);
@@ -374,15 +391,6 @@ fn copies(scan: &Scan, files: &[PathBuf]) -> Vec<PathBuf> {
     let aside = scan.set_aside.iter().flat_map(|aside| &aside.files);
     let used: HashSet<&PathBuf> = of_series.chain(labels).chain(aside).collect();
     files.iter().filter(|file| !used.contains(file)).cloned().collect()
-}
-
-/// The label files that a case is made from.
-fn choose(structures: &Structures, scan: &Scan, labels: &[usize]) -> Chosen {
-    let values = |label: &usize| {
-        scan.labels[*label].structures().filter_map(|names| structures.label_of(names)).collect()
-    };
-    let values: Vec<BTreeSet<u16>> = labels.iter().map(values).collect();
-    structures.sources(&values).into_iter().map(|(file, values)| (labels[file], values)).collect()
 }
 
 /// Names of labels of an earlier run, with people's names masked that only the present headers
@@ -521,21 +529,7 @@ fn found(
         let message = "its files have no PatientID; its study counts as a separate patient";
         findings.push(Finding::new(Code::NoPatientId, message));
     }
-    if let [.., before, last] = labels.as_slice() {
-        let is_tied = scan.labels[*before].is_as_old_as(&scan.labels[*last]);
-        let which = match (structures.are_chosen(), is_tied) {
-            (true, _) => format!("each structure comes from the latest that has it; {} used", chosen.len()),
-            (false, true) => "only one of the latest, which have the same date, is used, by its UID (with --structures each \
-                              structure comes from the last that has it)"
-                .to_owned(),
-            (false, false) => {
-                "only the latest is used (with --structures each structure comes from the latest that has it)"
-                    .to_owned()
-            }
-        };
-        let message = format!("{} structure sets or segmentations refer to it: {which}", labels.len());
-        findings.push(Finding::new(Code::SeveralLabels, message));
-    }
+    findings.extend(label_choice::finding(structures, scan, labels, chosen));
     let missing = chosen.keys().filter_map(|label| scan.labels[*label].missing_images(series, instances));
     if let Some([missing, all]) = missing.max() {
         let likely = match missing == all {

@@ -12,7 +12,7 @@ use pdl_io::{Unread, split_frame, stack};
 use pdl_store::hash::Key;
 use pdl_store::memory::MemoryShare;
 use pdl_store::{StoreError, fault};
-use pdl_volume::{Grid, LabelMap, Volume, labels_on, labels_placed_on};
+use pdl_volume::{Grid, LabelMap, LabelReading, Volume, labels_on, labels_placed_on};
 
 use crate::attributes::Modality;
 use crate::check;
@@ -56,8 +56,8 @@ pub(crate) struct FileLabels {
     pub segments: Option<SegmentNames>,
     /// The labels of values in the other files, and the options that state them.
     pub rules: Option<(LabelRules, Vec<String>)>,
-    /// Maximum distance from an integer at which a voxel is rounded, if stated.
-    pub round_labels: Option<f32>,
+    /// How voxels become labels.
+    pub reading: LabelReading,
 }
 
 impl Named {
@@ -137,8 +137,9 @@ impl VolumeSource for Named {
     }
 
     fn keeps(&self, case: usize) -> bool {
-        let FileLabels { rules, round_labels, .. } = &self.labels;
-        let remade = rules.is_some() || round_labels.is_some() || self.segments_of(case).is_some();
+        let FileLabels { rules, reading, .. } = &self.labels;
+        let remade =
+            rules.is_some() || *reading != LabelReading::default() || self.segments_of(case).is_some();
         self.all || self.seen[case].is_imported || remade
     }
 
@@ -166,8 +167,13 @@ impl VolumeSource for Named {
         let key = Key::new("keep 2").part("image", &found.image).part("label", &found.label);
         let key = if found.channels.is_empty() { key } else { key.part("channels", &found.channels) };
         let key = if self.resample_labels { key.part("resample_labels", &true) } else { key };
-        let key = match self.labels.round_labels {
+        let LabelReading { round_within, ignored } = self.labels.reading;
+        let key = match round_within {
             Some(distance) => key.part("round_labels", &distance),
+            None => key,
+        };
+        let key = match ignored {
+            Some(value) => key.part("ignored_value", &value),
             None => key,
         };
         let key = match (self.segments_of(case), &self.labels.rules) {
@@ -351,8 +357,8 @@ impl Named {
         let names = self.names_of(case);
         if let Some(names) = names.filter(|_| !found.structures.is_empty()) {
             let image = volumes.image.as_ref().map(|image| image.grid);
-            let round_labels = self.labels.round_labels;
-            let grid = MaskGrid { image, resample: self.resample_labels, round_labels, stacks: found.stacks };
+            let reading = self.labels.reading;
+            let grid = MaskGrid { image, resample: self.resample_labels, reading, stacks: found.stacks };
             let (merged, findings) = names.merge(&found.structures, grid, memory)?;
             volumes.take_parts(1, merged.parts);
             volumes.labels = Some(merged.map);
@@ -369,7 +375,7 @@ impl Named {
         }
         let read = match names {
             Some(names) => names.read(path, memory).map(|read| (read.map, read.parts, read.findings)),
-            None => stacks::read_labels(path, found.stacks, self.labels.round_labels, memory).map(|read| {
+            None => stacks::read_labels(path, found.stacks, self.labels.reading, memory).map(|read| {
                 let rounding = read.rounding().into_iter().collect();
                 (read.map, read.parts, rounding)
             }),

@@ -10,6 +10,7 @@ use pdl_findings::{Code, Finding};
 use pdl_io::{Image, Labels, ReadError, StackGeometry, Unread, stack};
 use pdl_store::memory::MemoryShare;
 use pdl_store::{StoreError, fault};
+use pdl_volume::LabelReading;
 
 use crate::CohortError;
 use crate::discover::dicom_folder;
@@ -211,7 +212,7 @@ pub(crate) fn read_image(path: &Path, said: StackHint, memory: &MemoryShare<'_>)
 pub(crate) fn read_labels(
     path: &Path,
     said: StackHint,
-    round_within: Option<f32>,
+    reading: LabelReading,
     memory: &MemoryShare<'_>,
 ) -> Result<Labels, Unread> {
     match geometry_of(path, said)? {
@@ -221,7 +222,7 @@ pub(crate) fn read_labels(
             let (map, parts, blake3, findings) = (read.map, read.parts, read.blake3, read.findings);
             Ok(Labels { map, parts, blake3, rounded: None, findings })
         }
-        None => pdl_io::try_labels(path, round_within, memory),
+        None => pdl_io::try_labels(path, reading, memory),
     }
 }
 

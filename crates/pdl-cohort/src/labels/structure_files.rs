@@ -8,7 +8,7 @@ use pdl_findings::{Code, Finding};
 use pdl_io::{Part, Unread};
 use pdl_store::fault;
 use pdl_store::memory::{MemoryShare, zeros};
-use pdl_volume::{Grid, LabelMap, LabelOverlap, labels_on, labels_placed_on};
+use pdl_volume::{Grid, LabelMap, LabelOverlap, LabelReading, labels_on, labels_placed_on};
 
 use crate::check;
 use crate::discover::stack_hint::StackHint;
@@ -34,8 +34,8 @@ pub(crate) struct MaskGrid {
     pub image: Option<Grid>,
     /// Whether masks on other grids are resampled to it.
     pub resample: bool,
-    /// Maximum distance from an integer at which a voxel is rounded, if stated.
-    pub round_labels: Option<f32>,
+    /// How voxels become labels.
+    pub reading: LabelReading,
     /// Spacing and axes of masks that are stacks, or pictures.
     pub stacks: StackHint,
 }
@@ -89,7 +89,7 @@ fn read(
     grid: MaskGrid,
     memory: &MemoryShare<'_>,
 ) -> Result<(LabelMap, Vec<Part>), Refusal> {
-    let read = stacks::read_labels(path, grid.stacks, grid.round_labels, memory);
+    let read = stacks::read_labels(path, grid.stacks, grid.reading, memory);
     let read = read.map_err(|unread| refusal(name, &unread))?;
     let mask = read.map;
     let values: BTreeSet<u16> = mask.voxels.iter().copied().filter(|value| *value != 0).collect();

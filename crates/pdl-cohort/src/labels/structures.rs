@@ -96,19 +96,19 @@ impl Structures {
     }
 
     /// The labels to take from each of several files; `values` holds the labels of each, latest
-    /// last. With rules each structure comes from the latest file that has it, without rules all
-    /// come from the latest file.
-    pub(crate) fn sources(&self, values: &[BTreeSet<u16>]) -> BTreeMap<usize, BTreeSet<u16>> {
+    /// last. Each structure comes from the latest file that has it: a later file may revise an
+    /// earlier one, and may hold other structures, as one segmentation per organ does.
+    pub(crate) fn sources(values: &[BTreeSet<u16>]) -> BTreeMap<usize, BTreeSet<u16>> {
         let mut seen = BTreeSet::new();
         let mut sources = BTreeMap::new();
         for (file, values) in values.iter().enumerate().rev() {
             let new: BTreeSet<u16> = values.difference(&seen).copied().collect();
             seen.extend(&new);
-            if sources.is_empty() || self.are_chosen() && !new.is_empty() {
+            if sources.is_empty() || !new.is_empty() {
                 sources.insert(file, new);
             }
         }
-        if !seen.is_empty() && self.are_chosen() {
+        if !seen.is_empty() {
             sources.retain(|_, values| !values.is_empty());
         }
         sources
@@ -262,26 +262,17 @@ mod tests {
     }
 
     #[test]
-    fn a_structure_comes_from_the_latest_file_that_has_it_where_it_was_asked_for() {
-        let rules = ["heart=heart", "lung*=lung"].map(str::to_owned);
-        let chosen = Structures::new(&rules, std::iter::empty(), &BTreeMap::new()).unwrap();
-        let all = Structures::new(&[], ["a", "b"].into_iter(), &BTreeMap::new()).unwrap();
-        let sources = |of: &Structures, files: &[&[u16]]| {
+    fn a_structure_comes_from_the_latest_file_that_has_it() {
+        let sources = |files: &[&[u16]]| -> Vec<(usize, Vec<u16>)> {
             let values: Vec<BTreeSet<u16>> =
                 files.iter().map(|file| file.iter().copied().collect()).collect();
-            of.sources(&values)
-                .into_iter()
-                .map(|(file, values)| (file, values.into_iter().collect()))
-                .collect()
+            let of_file = |(file, values): (usize, BTreeSet<u16>)| (file, values.into_iter().collect());
+            Structures::sources(&values).into_iter().map(of_file).collect()
         };
-        let found: Vec<(usize, Vec<u16>)> = sources(&chosen, &[&[1, 2], &[1], &[]]);
-        assert_eq!(found, [(0, vec![2]), (1, vec![1])]);
-        assert_eq!(sources(&chosen, &[&[], &[]]), [(1, vec![])], "the latest, where none has any");
-        assert_eq!(
-            sources(&all, &[&[1, 2], &[1]]),
-            [(1, vec![1])],
-            "the latest, where nothing was asked for"
-        );
+        assert_eq!(sources(&[&[1, 2], &[1], &[]]), [(0, vec![2]), (1, vec![1])]);
+        assert_eq!(sources(&[&[1], &[2], &[3]]), [(0, vec![1]), (1, vec![2]), (2, vec![3])], "one per organ");
+        assert_eq!(sources(&[&[1, 2], &[1, 2]]), [(1, vec![1, 2])], "a revision");
+        assert_eq!(sources(&[&[], &[]]), [(1, vec![])], "the latest, where none has any");
     }
 
     #[test]

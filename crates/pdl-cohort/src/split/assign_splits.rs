@@ -8,6 +8,7 @@ use pdl_store::plural::counted;
 use crate::CohortError;
 use crate::attributes::Split;
 use crate::discover::Layout;
+use crate::identity::exchanged_images;
 use crate::parameters::IndexParameters;
 use crate::split::patient_groups;
 use crate::split::same_patient::SamePatient;
@@ -64,6 +65,7 @@ pub(crate) fn divide(
     for row in rows.iter_mut() {
         row.split = splits.get(&row.patient_id).copied().unwrap_or(Split::Train);
     }
+    findings.extend(before.and_then(|before| exchanged_images::finding(rows, before)));
     let moved = before.map_or_else(Vec::new, |before| moved(rows, before, &of_table, &names));
     Ok(Divided { findings, moved })
 }

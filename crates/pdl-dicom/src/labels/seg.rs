@@ -16,6 +16,7 @@ use crate::labels::mask::Mask;
 use crate::labels::references::{VolumeImages, of_frame};
 use crate::names::{Identifiers, NameMask, Source, declares_characters, has_odd_characters, name_findings};
 use crate::pixels::Pixels;
+use crate::series::concatenation::ConcatenationPart;
 use crate::series::geometry::{dot, minus};
 use crate::series::header::{Frame, frames_where};
 use crate::series::slice_positions::SAME_POSITION_MM;
@@ -94,6 +95,11 @@ impl Segmentation {
     ) -> Result<Self, DicomError> {
         let pixels = Pixels::open(path, memory)?;
         let object = pixels.object();
+        if ConcatenationPart::of(object).is_some_and(|part| !part.is_whole()) {
+            let problem = "it is one of several files of a segmentation (a concatenation), which are not joined: store the \
+                           segmentation in one file";
+            return Err(DicomError::unsupported(path, problem));
+        }
         let kind = Kind::of(object).ok_or_else(|| {
             let problem = "a segmentation that is neither binary nor fractional nor a label map";
             DicomError::unsupported(path, problem)

@@ -12,6 +12,7 @@ use crate::file::functional_groups::Groups;
 use crate::file::{exactly, items, number, text};
 use crate::pixels::Shortfall;
 use crate::pixels::pet::PetHeader;
+use crate::series::concatenation::ConcatenationPart;
 use crate::series::frame_attributes::FrameAttributes;
 use crate::series::geometry::Plane;
 use crate::series::mosaic::{self, Mosaic};
@@ -45,6 +46,8 @@ pub(crate) struct Header {
     /// Set when the file cannot hold the pixels of its frames.
     pub shortfall: Option<Shortfall>,
     pub findings: Vec<Finding>,
+    /// Its place among the files of one object.
+    pub concatenation: Option<ConcatenationPart>,
 }
 
 /// One plane of pixels.
@@ -142,6 +145,7 @@ impl Header {
             frames: Vec::new(),
             shortfall: None,
             findings: Vec::new(),
+            concatenation: None,
         }
     }
 
@@ -165,6 +169,7 @@ impl Header {
                            names";
             header.findings.push(Finding::new(Code::BurnedInAnnotation, message));
         }
+        header.concatenation = ConcatenationPart::of(object);
         header.shortfall = Shortfall::of(path, object, state.size);
         let mut frames = frames_of(path, object)?;
         match header.modality.as_str() {

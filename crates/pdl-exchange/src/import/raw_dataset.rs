@@ -22,6 +22,9 @@ struct DatasetDescription {
     dataset: Option<BTreeMap<String, DatasetFiles>>,
 }
 
+/// Digits of a channel's number in nnU-Net's names of files.
+const CHANNEL_DIGITS: usize = 4;
+
 fn nifti() -> String {
     ".nii.gz".to_owned()
 }
@@ -55,9 +58,16 @@ pub(crate) fn read(root: &Path, parameters: &ImportOptions) -> Result<ImportedDa
     let (numbers, channels): (Vec<usize>, Vec<String>) = names.into_iter().unzip();
     let folds = folds(root)?;
     let held_out = validation(&folds, parameters.fold)?;
+    let normalisations = description.head.normalisations();
     let DatasetHeader { labels, regions_class_order, .. } = description.head;
-    let mut dataset =
-        ImportedDataset { modality, channels, labels, regions_class_order, ..ImportedDataset::default() };
+    let mut dataset = ImportedDataset {
+        modality,
+        channels,
+        normalisations,
+        labels,
+        regions_class_order,
+        ..ImportedDataset::default()
+    };
     let of_learnt =
         |case: &str| held_out.map(|held_out| if held_out.contains(case) { Split::Val } else { Split::Train });
     let mut take = |case: String, (mut images, label): CasePaths, split| {
@@ -92,21 +102,34 @@ fn cases(root: &Path, part: &str, ending: &str) -> Result<BTreeMap<String, CaseP
     for entry in fault::list(&folder).map_err(StoreError::io("list the folder", &folder))? {
         let path = entry.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let parts = name.strip_suffix(ending).and_then(|stem| stem.rsplit_once('_'));
-        let Some((case, Ok(channel))) = parts.map(|(case, channel)| (case, channel.parse())) else {
-            continue;
-        };
+        let Some(stem) = name.strip_suffix(ending).filter(|stem| !stem.is_empty()) else { continue };
         if name.starts_with('.') {
             continue; //  such as the AppleDouble files of macOS
         }
+        let (case, channel) = match label_of(root, part, stem, ending)? {
+            // Decathlon's images have no number of a channel, and the name of their label map.
+            Some(_) => (stem, 0),
+            None => numbered(stem).unwrap_or((stem, 0)),
+        };
         cases.entry(case.to_owned()).or_default().0.insert(channel, path);
     }
     for (case, files) in &mut cases {
-        let label = root.join(format!("labels{part}")).join(format!("{case}{ending}"));
-        let is_there = fault::is_file(&label).map_err(StoreError::io("look at the file", &label))?;
-        files.1 = is_there.then_some(label);
+        files.1 = label_of(root, part, case, ending)?;
     }
     Ok(cases)
+}
+
+/// The label map of a case, if there is one.
+fn label_of(root: &Path, part: &str, case: &str, ending: &str) -> Result<Option<PathBuf>, StoreError> {
+    let label = root.join(format!("labels{part}")).join(format!("{case}{ending}"));
+    let is_there = fault::is_file(&label).map_err(StoreError::io("look at the file", &label))?;
+    Ok(is_there.then_some(label))
+}
+
+/// The case and the channel of a name such as `CASE_0001`.
+fn numbered(stem: &str) -> Option<(&str, usize)> {
+    let (case, channel) = stem.rsplit_once('_').filter(|(_, channel)| channel.len() == CHANNEL_DIGITS)?;
+    Some((case, channel.parse().ok()?))
 }
 
 /// The validation cases of every fold of `splits_final.json`; empty where that is missing.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use pdl_cohort::attributes::{Modality, Split};
+use pdl_cohort::attributes::{Modality, OTHER_NORMALISATIONS, Split};
 use pdl_cohort::labels::regions::DatasetLabels;
 use serde::Deserialize;
 use serde_json::Value;
@@ -41,6 +41,8 @@ pub(crate) struct ImportedDataset {
     pub modality: Option<Modality>,
     /// Names of the imported channels.
     pub channels: Vec<String>,
+    /// Normalisations that the names of its channels state and that are not followed.
+    pub normalisations: Vec<String>,
     /// As the dataset states them.
     pub labels: Option<DatasetLabels>,
     /// The values that its regions are written as.
@@ -60,6 +62,13 @@ pub(crate) struct DatasetHeader {
 }
 
 impl DatasetHeader {
+    /// Normalisations that the names of the channels state and that are not followed.
+    pub fn normalisations(&self) -> Vec<String> {
+        let names = || self.channel_names.iter().flat_map(BTreeMap::values);
+        let is_stated = |known: &&str| names().any(|name| name.eq_ignore_ascii_case(known));
+        OTHER_NORMALISATIONS.into_iter().filter(is_stated).map(str::to_owned).collect()
+    }
+
     /// The chosen one of the `channels` channels that cases have, or all where none is chosen.
     pub fn channels(&self, chosen: Option<&str>, channels: usize) -> Result<Channels, ExchangeError> {
         let empty = BTreeMap::new();

@@ -43,7 +43,14 @@ impl ChannelFiles {
         }
         if let Some(other) = self.others.first() {
             let name = other.file_name().unwrap_or_default().to_string_lossy();
-            return Err(format!("{name} is a second file of one of its {count} channels"));
+            let number = numbered(stem(&name)).map(|(_, number)| number);
+            return Err(match number.filter(|number| channels.place(*number).is_none()) {
+                Some(_) => format!(
+                    "{name} is a file of a channel that the network does not take: it takes {count} ({})",
+                    channels.names.join(", ")
+                ),
+                None => format!("{name} is a second file of one of its {count} channels"),
+            });
         }
         Ok(self.files.iter().flatten().cloned().collect())
     }
@@ -85,6 +92,8 @@ pub fn grouped(paths: &[PathBuf], channels: &ChannelNames<'_>) -> Vec<ChannelFil
     let mut images: BTreeMap<PathBuf, ChannelFiles> = BTreeMap::new();
     let further: BTreeSet<PathBuf> =
         paths.iter().filter_map(|path| image_of_number(path, |n| n > 0)).collect();
+    let own = |number: usize| channels.place(number).is_some();
+    let of_own: BTreeSet<PathBuf> = paths.iter().filter_map(|path| image_of_number(path, own)).collect();
     for path in paths {
         let first = image_of_number(path, |number| number == 0);
         let in_colour = first.filter(|image| channels.colours && !further.contains(image));
@@ -92,7 +101,9 @@ pub fn grouped(paths: &[PathBuf], channels: &ChannelNames<'_>) -> Vec<ChannelFil
             continue;
         }
         let found = if in_colour.is_some() { None } else { channel_of(path, channels) };
-        let whole = || in_colour.unwrap_or_else(|| without_ending(path));
+        // A channel that the network does not take, beside those that it takes.
+        let surplus = image_of_number(path, |number| !own(number)).filter(|image| of_own.contains(image));
+        let whole = || in_colour.or(surplus).unwrap_or_else(|| without_ending(path));
         let image = found.as_ref().map_or_else(whole, |(image, _)| image.clone());
         let entry = images.entry(image.clone()).or_insert_with(|| ChannelFiles {
             image,
@@ -185,6 +196,19 @@ mod tests {
             (text(&image.image), files)
         };
         grouped(&paths, &channels).iter().map(of_image).collect()
+    }
+
+    #[test]
+    fn a_channel_that_the_network_does_not_take_is_named() {
+        let found = complete(&["p_0000.nii.gz", "p_0001.nii.gz", "p_0002.nii.gz"], &["CT", "PT"]);
+        let [(image, Err(problem))] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!(image, "p");
+        assert!(
+            problem.contains(
+                "p_0002.nii.gz is a file of a channel that the network does not take: it takes 2 (CT, PT)"
+            ),
+            "{problem}"
+        );
     }
 
     #[test]

@@ -98,8 +98,9 @@ fn run_stages(args: &Args, stages: &mut Stages<'_>) -> Result<()> {
     stages.prepare(replan)?;
     enter("compare");
     stages.compare()?;
+    let mut refused = BTreeSet::new();
     for _ in 0..MOST_ROUNDS {
-        if !merge_patients(&cohort.cohort, stages, undecided)? {
+        if !merge_patients(&cohort.cohort, stages, undecided, &mut refused)? {
             break;
         }
         enter("prepare");
@@ -142,17 +143,25 @@ fn nothing_depends_on_splits(out: &Path) -> Result<bool> {
 /// Merges patients in different splits that are one person according to the audit, and indexes
 /// again, unless the cohort's table states their splits. With `redraw` the splits are assigned
 /// again, so that those that are held out keep their share. Returns whether the cases are to be
-/// prepared again.
-fn merge_patients(cohort: &Path, stages: &mut Stages<'_>, redraw: bool) -> Result<bool> {
+/// prepared again. `refused` are the names of those that an earlier round has not merged, and told;
+/// it gets those of this one.
+fn merge_patients(
+    cohort: &Path,
+    stages: &mut Stages<'_>,
+    redraw: bool,
+    refused: &mut BTreeSet<String>,
+) -> Result<bool> {
     // Labels are compared once the patients are known.
     let parameters = AuditParameters { labels: false, ..stages.settings.audit };
     let audited = audit(stages.out, &parameters, None)?;
     let Some(found) = to_merge(&audited) else { return Ok(false) };
+    let found = found.without(refused);
     let crowds = crowds(&found);
     if !crowds.is_empty() {
         note(&leaks::crowds_line(crowds.len(), MOST_MERGED));
     }
     let found = found.without(&crowds);
+    refused.extend(crowds);
     if found.is_empty() {
         return Ok(false);
     }
@@ -168,7 +177,9 @@ fn merge_patients(cohort: &Path, stages: &mut Stages<'_>, redraw: bool) -> Resul
                     "note: some patients in two splits look like one, but {problem}: they are not merged"
                 ));
             }
-            let rest = found.without(&problems.into_keys().collect());
+            let unmerged = problems.into_keys().collect();
+            let rest = found.without(&unmerged);
+            refused.extend(unmerged);
             if rest.is_empty() {
                 return Ok(redraw);
             }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use pdl_console::{ExitStatus, counted, say};
+use pdl_console::{ExitStatus, counted, note, say};
 use pdl_exchange::import::{ImportOptions, Imported, import};
 
 use crate::context::{Context, say_json};
@@ -28,11 +28,18 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitStatus> {
     let Args { source, dest, parameters } = args;
     let imported = import(source, dest, parameters)?;
+    if !imported.normalisations.is_empty() {
+        note(&format!(
+            "note: the names of its channels state a normalisation of intensities ({}) that is not followed: state one with \
+             --normalise when you prepare the cohort",
+            imported.normalisations.join(", ")
+        ));
+    }
     if context.json {
         say_json(&imported)?;
         return Ok(ExitStatus::Done);
     }
-    let Imported { cases, split: [train, val, test], unlabelled } = imported;
+    let Imported { cases, split: [train, val, test], unlabelled, .. } = imported;
     let open = cases - train - val - test;
     let without =
         if unlabelled > 0 { format!("; {unlabelled} without label excluded") } else { String::new() };
