@@ -76,7 +76,7 @@ pub struct DiscoveredCase {
     /// Spacing and axes that are stated for its stacks of slices.
     pub stacks: StackHint,
     /// Its values in the requested columns; `None` for blank cells.
-    pub carried: Carried,
+    pub carried: ExtraColumns,
     /// Its cell in the column `labels_annotated`, as text.
     pub annotated: Option<String>,
     /// The labels that its structure sets or segmentations name, if it has any.
@@ -90,7 +90,7 @@ pub struct DiscoveredCase {
 }
 
 /// Values by the names of their columns.
-pub type Carried = BTreeMap<String, Option<String>>;
+pub type ExtraColumns = BTreeMap<String, Option<String>>;
 
 /// The cases of a cohort, and what its files state about it as a whole.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -93,7 +93,7 @@ impl Volumes {
 const WRITTEN_VOXEL_BYTES: u64 = 2;
 
 /// Why a case has no volumes.
-pub(crate) enum Refusal {
+pub(crate) enum ImportFailure {
     /// The files are invalid.
     Case(Vec<Finding>),
     /// They need more memory than allowed, which is no defect of the files.
@@ -104,20 +104,20 @@ pub(crate) enum Refusal {
     Store(StoreError),
 }
 
-impl From<Finding> for Refusal {
+impl From<Finding> for ImportFailure {
     fn from(finding: Finding) -> Self {
         Self::Case(vec![finding])
     }
 }
 
-impl From<StoreError> for Refusal {
+impl From<StoreError> for ImportFailure {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
 }
 
 /// The names of a case before it had a pseudonym.
-pub(crate) struct Original {
+pub(crate) struct OriginalNames {
     pub case: String,
     /// `None` if the cohort names no patients.
     pub patient: Option<String>,
@@ -148,10 +148,10 @@ pub(crate) trait VolumeSource: Sync {
     fn key(&self, case: usize) -> Key;
 
     /// Reads a case, or returns why it cannot be used.
-    fn read(&self, case: usize, memory: &MemoryShare<'_>) -> Result<Volumes, Refusal>;
+    fn read(&self, case: usize, memory: &MemoryShare<'_>) -> Result<Volumes, ImportFailure>;
 
     /// The original names of a case.
-    fn original(&self, case: usize) -> Original;
+    fn original(&self, case: usize) -> OriginalNames;
 
     /// Files that belong to no case.
     fn skipped(&self) -> Vec<Skipped> {
@@ -311,10 +311,10 @@ impl Keeper<'_> {
         let paths = FOLDERS.map(|folder| format!("{folder}/{name}"));
         let volumes = match self.origin.read(number, memory) {
             Ok(volumes) => volumes,
-            Err(Refusal::Case(findings)) => return Ok(Ok((Outcome::refused(findings), files))),
-            Err(Refusal::Memory(error)) => return Ok(Err(error)),
-            Err(Refusal::Machine(error)) => return Err(failed(error)),
-            Err(Refusal::Store(error)) => return Err(error),
+            Err(ImportFailure::Case(findings)) => return Ok(Ok((Outcome::refused(findings), files))),
+            Err(ImportFailure::Memory(error)) => return Ok(Err(error)),
+            Err(ImportFailure::Machine(error)) => return Err(failed(error)),
+            Err(ImportFailure::Store(error)) => return Err(error),
         };
         if let Err(error) = memory.take_each(volumes.voxels(), WRITTEN_VOXEL_BYTES) {
             return Ok(Err(error));

@@ -22,7 +22,7 @@ use crate::check::{self, Checked, StatedGrids};
 use crate::cohort_paths::Place;
 use crate::discover::{self, DiscoveredCase, Layout};
 use crate::identity::case_id::{self, CaseLabel};
-use crate::identity::earlier_cases::{self, Earlier, Recognised};
+use crate::identity::earlier_cases::{self, EarlierCases, RecognisedCases};
 use crate::identity::masked_texts;
 use crate::identity::pseudonym_table;
 use crate::identity::pseudonyms::{Naming, check_outside, key_file};
@@ -30,8 +30,8 @@ use crate::identity::relocated_cohort;
 use crate::identity::settings_names;
 use crate::import::channel_choice::ChannelChoice;
 use crate::import::cohort_channels::CohortChannels;
-use crate::import::dicom_source::{Archive, Known};
-use crate::import::file_source::{FileLabels, Named};
+use crate::import::dicom_source::{DicomSource, KnownCohort};
+use crate::import::file_source::{FileLabels, FileSource};
 use crate::import::stacks;
 use crate::import::{self, VolumeSource};
 use crate::invalid_option::InvalidOption;
@@ -114,7 +114,7 @@ fn index_openly(
         layout.split_channel_files(&run.memory_limit().alone())?;
         colours = layout.split_colours(&run.memory_limit().alone())?;
         if parameters.channel.is_none() {
-            layout.tell_lacking_channels();
+            layout.add_missing_channels_finding();
         }
     }
     let channel = parameters.channel.as_deref().map(|channel| layout.choose_channel(channel)).transpose()?;
@@ -159,12 +159,12 @@ fn index_openly(
     let files_name_labels = segments.is_some() || !layout.dicom_files.is_empty();
     let labelled = layout.cases.iter().filter(|found| found.label.is_some()).count();
     layout.findings.extend(segments.iter().flat_map(|segments| segments.findings(labelled)));
-    let earlier = before.as_ref().map(|before| Earlier::new(before, earlier_sources.clone()));
+    let earlier = before.as_ref().map(|before| EarlierCases::new(before, earlier_sources.clone()));
     let (origin, recognised) = match naming {
         Some(naming) if !layout.dicom_files.is_empty() => {
-            let known = Known { earlier: earlier.as_ref(), place: &place, cohort };
+            let known = KnownCohort { earlier: earlier.as_ref(), place: &place, cohort };
             let (archive, recognised) =
-                Archive::scan(&mut layout, naming, parameters, before.as_ref(), known, run)?;
+                DicomSource::scan(&mut layout, naming, parameters, before.as_ref(), known, run)?;
             (Some(Box::new(archive) as Box<dyn VolumeSource>), recognised)
         }
         naming => {
@@ -351,9 +351,9 @@ fn name_files(
     naming: Option<Naming>,
     labels: FileLabels,
     parameters: &IndexParameters,
-    earlier: Option<&Earlier>,
+    earlier: Option<&EarlierCases>,
     place: &Place,
-) -> Result<(Option<Box<dyn VolumeSource>>, Recognised), CohortError> {
+) -> Result<(Option<Box<dyn VolumeSource>>, RecognisedCases), CohortError> {
     let recognised = earlier_cases::assign(layout, naming.as_ref(), earlier, place)?;
     let names: HashMap<CaseLabel, String> = match naming.as_ref().is_some_and(Naming::hides) {
         true => {
@@ -366,7 +366,7 @@ fn name_files(
     let Some(naming) = naming else { return Ok((None, recognised)) };
     naming.check_patients(layout.cases.iter().filter_map(|found| found.patient.as_deref()))?;
     let all = parameters.resample_labels || parameters.pseudonyms;
-    let origin = Named::new(layout, &names, naming, labels, all, parameters)?;
+    let origin = FileSource::new(layout, &names, naming, labels, all, parameters)?;
     Ok((Some(Box::new(origin)), recognised))
 }
 

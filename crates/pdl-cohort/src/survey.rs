@@ -94,7 +94,7 @@ pub fn survey(cohort: &Path, limit: &MemoryLimit) -> Result<Survey, CohortError>
             layout.check_any_file(cohort)?;
             layout.split_channel_files(&limit.alone())?;
             layout.split_colours(&limit.alone())?;
-            layout.tell_lacking_channels();
+            layout.add_missing_channels_finding();
             layout.require_channels();
             let stack_spacing = layout.assume_pixel_size(&IndexParameters::default())?;
             layout.state_stacks(&IndexParameters { stack_spacing, ..IndexParameters::default() })?;

@@ -30,6 +30,6 @@ pub use labels::seg::{Segment, Segmentation};
 pub use names::{Identifier, Identifiers, MaskedName, NameMask};
 pub use pixels::pet::{PetError, PetScale};
 pub use pixels::pet_unit::PetUnit;
-pub use scan::{LabelFile, LabelKind, Scan, Series, SetAside, is_dicom, scan, scan_within};
+pub use scan::{LabelFile, LabelKind, Scan, Series, SkippedFiles, is_dicom, scan, scan_within};
 pub use series::stack::Stack;
 pub use series::{ReadOptions, SeriesImage, read_series, read_series_within};

@@ -36,13 +36,13 @@ const LARGEST_DEFLATE_RATIO: u64 = 1032;
 
 /// A file that cannot hold the pixels that it declares.
 #[derive(Clone, Debug)]
-pub(crate) struct Shortfall {
+pub(crate) struct TruncatedPixels {
     path: PathBuf,
     declared: u64,
     held: u64,
 }
 
-impl Shortfall {
+impl TruncatedPixels {
     /// From the header alone and the file's `size` on disk, bytes.
     pub(crate) fn of(path: &Path, object: &DefaultDicomObject, size: u64) -> Option<Self> {
         let whole = |tag, least: f64| number(object, tag).unwrap_or(least).max(least) as u64;

@@ -12,9 +12,9 @@ use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, in_turns};
 use crate::DicomError;
 use crate::file::{Extent, open_in_state};
 use crate::labels::references::{NamedFrames, References, VolumeImages, made_at, references};
-use crate::names::people::{People, Whose};
+use crate::names::people::{ObjectOwner, People};
 use crate::names::{Identifiers, MaskedName, NameMask, Source};
-use crate::pixels::Shortfall;
+use crate::pixels::TruncatedPixels;
 use crate::series::concatenation;
 use crate::series::frame_pixels::SeriesPixels;
 use crate::series::header::{Frame, Header, Role, role};
@@ -51,7 +51,7 @@ pub struct Series {
     /// Why the division into volumes is ambiguous.
     pub(crate) doubt: Option<String>,
     /// The first of its files that cannot hold its pixels.
-    pub(crate) shortfall: Option<Shortfall>,
+    pub(crate) shortfall: Option<TruncatedPixels>,
 }
 
 impl Series {
@@ -118,7 +118,7 @@ pub struct LabelFile {
     /// The same as the file has them: never to be shown.
     pub originals: Vec<String>,
     mask: NameMask,
-    whose: Whose,
+    whose: ObjectOwner,
     /// Date, time and UID, by which the latest is chosen.
     pub(crate) made_at: String,
     pub(crate) references: References,
@@ -157,7 +157,7 @@ impl LabelFile {
 
 /// Files that were skipped, by reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SetAside {
+pub struct SkippedFiles {
     /// As one of a fixed list.
     pub why: SkipReason,
     /// Why, in words, with what is wrong.
@@ -176,17 +176,17 @@ pub struct Scan {
     /// Files of labels.
     pub labels: Vec<LabelFile>,
     /// All other files, by reason.
-    pub set_aside: Vec<SetAside>,
+    pub skipped: Vec<SkippedFiles>,
     /// Number of secondary captures, such as photographs of screens, among these.
     pub secondary_captures: usize,
     people: People,
 }
 
-enum Found {
+enum ScannedFile {
     Image(Box<Header>),
     Label(Box<LabelFile>),
     SecondaryCapture,
-    Aside(SkipReason, String),
+    Skipped(SkipReason, String),
 }
 
 /// Whether a file begins like a DICOM file.
@@ -223,7 +223,7 @@ pub fn scan_within(
             Ok(found) => found,
             Err(DicomError::Memory { source, .. }) => return Ok(Err(source)),
             Err(error) if fault::machine_error(&error).is_some() => return Err(error),
-            Err(error) => Found::Aside(error.skip_reason(), error.reason()),
+            Err(error) => ScannedFile::Skipped(error.skip_reason(), error.reason()),
         };
         progress();
         Ok(Ok(found))
@@ -233,7 +233,7 @@ pub fn scan_within(
             return Err(DicomError::Io { path: path.clone(), source });
         }
         progress();
-        Ok(Found::Aside(SkipReason::TooLarge, error.to_string()))
+        Ok(ScannedFile::Skipped(SkipReason::TooLarge, error.to_string()))
     };
     let found = in_turns(files, limit, work, refused)?;
     let mut headers: BTreeMap<[String; 5], Vec<Header>> = BTreeMap::new();
@@ -241,14 +241,14 @@ pub fn scan_within(
     let mut aside: BTreeMap<(String, SkipReason), Vec<PathBuf>> = BTreeMap::new();
     for (found, path) in found.into_iter().zip(files) {
         match found {
-            Found::Image(header) => headers.entry(header.belongs_to()).or_default().push(*header),
-            Found::Label(label) => scan.labels.push(*label),
-            Found::SecondaryCapture => {
+            ScannedFile::Image(header) => headers.entry(header.belongs_to()).or_default().push(*header),
+            ScannedFile::Label(label) => scan.labels.push(*label),
+            ScannedFile::SecondaryCapture => {
                 scan.secondary_captures += 1;
                 let why = SkipReason::SecondaryCapture;
                 aside.entry((why.words().to_owned(), why)).or_default().push(path.clone());
             }
-            Found::Aside(why, reason) => aside.entry((reason, why)).or_default().push(path.clone()),
+            ScannedFile::Skipped(why, reason) => aside.entry((reason, why)).or_default().push(path.clone()),
         }
     }
     scan.people = people.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -265,16 +265,16 @@ pub fn scan_within(
     scan.series.sort_by(|a, b| a.place().cmp(&b.place()));
     let aside = aside.into_iter().map(|((reason, why), mut files)| {
         files.sort();
-        SetAside { why, reason, count: files.len(), files }
+        SkippedFiles { why, reason, count: files.len(), files }
     });
-    scan.set_aside = aside.collect();
+    scan.skipped = aside.collect();
     scan.mask_names();
     Ok(scan)
 }
 
-fn look(path: &Path, memory: &MemoryShare<'_>, people: &Mutex<People>) -> Result<Found, DicomError> {
+fn look(path: &Path, memory: &MemoryShare<'_>, people: &Mutex<People>) -> Result<ScannedFile, DicomError> {
     if fault::is_dir(path).map_err(|source| DicomError::Io { path: path.to_owned(), source })? {
-        return Ok(Found::Aside(SkipReason::Unreadable, "folder that cannot be listed".to_owned()));
+        return Ok(ScannedFile::Skipped(SkipReason::Unreadable, "folder that cannot be listed".to_owned()));
     }
     let (object, state) = open_in_state(path, Extent::Header, memory)?;
     let role = role(&object);
@@ -282,14 +282,14 @@ fn look(path: &Path, memory: &MemoryShare<'_>, people: &Mutex<People>) -> Result
         Role::StructureSet | Role::Segmentation => Source::Labels,
         _ => Source::Other,
     };
-    let (whose, found) = (Whose::of(path, &object), Identifiers::of(&object, source));
+    let (whose, found) = (ObjectOwner::of(path, &object), Identifiers::of(&object, source));
     people.lock().unwrap_or_else(PoisonError::into_inner).add(whose.clone(), found);
     let label = |kind| {
         let originals = match kind {
             LabelKind::StructureSet => crate::labels::rtstruct::names(&object),
             LabelKind::Segmentation => crate::labels::seg::names(&object),
         };
-        Found::Label(Box::new(LabelFile {
+        ScannedFile::Label(Box::new(LabelFile {
             path: path.to_owned(),
             state,
             kind,
@@ -302,11 +302,11 @@ fn look(path: &Path, memory: &MemoryShare<'_>, people: &Mutex<People>) -> Result
         }))
     };
     Ok(match role {
-        Role::Image => Found::Image(Box::new(Header::of_image(path, &object, state)?)),
+        Role::Image => ScannedFile::Image(Box::new(Header::of_image(path, &object, state)?)),
         Role::StructureSet => label(LabelKind::StructureSet),
         Role::Segmentation => label(LabelKind::Segmentation),
-        Role::SecondaryCapture => Found::SecondaryCapture,
-        Role::Aside(why) => Found::Aside(why, why.words().to_owned()),
+        Role::SecondaryCapture => ScannedFile::SecondaryCapture,
+        Role::Skipped(why) => ScannedFile::Skipped(why, why.words().to_owned()),
     })
 }
 
@@ -325,7 +325,8 @@ fn volumes(series: SeriesHeaders, limit: &MemoryLimit) -> Result<(Vec<Series>, L
     let files: Vec<(PathBuf, FileState)> =
         headers.iter().map(|header| (header.path.clone(), header.state)).collect();
     let paths: Vec<PathBuf> = files.iter().map(|(path, _)| path.clone()).collect();
-    let shortfalls: Vec<Option<Shortfall>> = headers.iter().map(|header| header.shortfall.clone()).collect();
+    let shortfalls: Vec<Option<TruncatedPixels>> =
+        headers.iter().map(|header| header.shortfall.clone()).collect();
     let mut frames = Vec::new();
     for (file, header) in headers.into_iter().enumerate() {
         frames.extend(header.frames.into_iter().map(|frame| Frame { file, ..frame }));
@@ -382,9 +383,9 @@ fn own_files(all: &[(PathBuf, FileState)], frames: &mut [Frame]) -> (Vec<PathBuf
 }
 
 impl Series {
-    fn whose(&self) -> Whose {
+    fn whose(&self) -> ObjectOwner {
         let path = self.files.first().map_or(Path::new(""), PathBuf::as_path);
-        Whose::new(path, self.study_uid.clone(), self.patient_id.clone())
+        ObjectOwner::new(path, self.study_uid.clone(), self.patient_id.clone())
     }
 }
 
@@ -399,10 +400,10 @@ impl Scan {
     fn mask_names(&mut self) {
         let (of_series, _) = self.labels_of_series();
         let own = self.labels.iter().map(|label| BTreeSet::from([label.whose.clone()]));
-        let mut whose: Vec<BTreeSet<Whose>> = own.collect();
+        let mut whose: Vec<BTreeSet<ObjectOwner>> = own.collect();
         for (series, labels) in self.series.iter().zip(&of_series).filter(|(_, labels)| !labels.is_empty()) {
             let of_case = labels.iter().map(|label| self.labels[*label].whose.clone());
-            let of_case: BTreeSet<Whose> = of_case.chain([series.whose()]).collect();
+            let of_case: BTreeSet<ObjectOwner> = of_case.chain([series.whose()]).collect();
             labels.iter().for_each(|label| whose[*label].extend(of_case.iter().cloned()));
         }
         for (label, whose) in self.labels.iter_mut().zip(&whose) {

@@ -90,7 +90,7 @@ fn jpeg_2000(side: u32, tile: u32) -> Vec<u8> {
 fn refused(folder: &TempDir) {
     within(|limit| {
         let scan = scan_within(&[folder.path().join("1.bin")], limit, &|| ()).unwrap();
-        assert_eq!(scan.series.len(), 1, "{:?}", scan.set_aside);
+        assert_eq!(scan.series.len(), 1, "{:?}", scan.skipped);
         let read = read_series_within(&scan.series[0], ReadOptions::default(), &limit.alone());
         is_too_large(&read.unwrap_err());
     });
@@ -176,7 +176,7 @@ fn a_deflated_data_set_is_inflated_up_to_the_limit_only() {
     let paths = ["a", "b"].map(|name| folder.path().join(name));
     paths.iter().for_each(|path| deflated(path));
     let scan = within(|limit| scan_within(&paths, limit, &|| ()).unwrap());
-    let [aside] = scan.set_aside.as_slice() else { panic!("{:?}", scan.set_aside) };
+    let [aside] = scan.skipped.as_slice() else { panic!("{:?}", scan.skipped) };
     let reason = "it needs at least 64.0 MiB of memory, and the limit is 32.0 MiB";
     assert_eq!((aside.count, aside.reason.as_str()), (2, reason));
     is_too_large(&within(|limit| StructureSet::read_within(&paths[0], &limit.alone())).unwrap_err());

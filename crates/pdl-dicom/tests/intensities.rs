@@ -64,7 +64,7 @@ fn volume_as(
         write_as(syntax, object, &folder.path().join(format!("{number}.dcm")));
     }
     let scan = scanned(folder.path());
-    assert_eq!(scan.series.len(), 1, "{:?}", scan.set_aside);
+    assert_eq!(scan.series.len(), 1, "{:?}", scan.skipped);
     read_series(&scan.series[0], options)
 }
 
@@ -272,7 +272,7 @@ fn attributes_that_are_not_as_many_numbers_as_they_should_be_are_not_called_miss
         let mut object = slice(0);
         put_texts(&mut object, &[(tag, value)]);
         write(object, &folder.path().join("0.dcm"));
-        scanned(folder.path()).set_aside[0].reason.clone()
+        scanned(folder.path()).skipped[0].reason.clone()
     };
     let comma = skipped(tags::IMAGE_POSITION_PATIENT, "1,5\\0\\0");
     assert!(comma.contains("ImagePositionPatient) is stated, but not as three numbers"), "{comma}");
@@ -337,7 +337,7 @@ fn what_is_no_dicom_is_named_for_what_it_is() {
     let mut index = InMemDicomObject::new_empty();
     index.put(sequence(tags::DIRECTORY_RECORD_SEQUENCE, Vec::new()));
     write(index, &folder.path().join("DICOMDIR"));
-    let aside = scanned(folder.path()).set_aside;
+    let aside = scanned(folder.path()).skipped;
     let mut found: Vec<(&str, SkipReason)> =
         aside.iter().map(|aside| (aside.reason.as_str(), aside.why)).collect();
     found.sort_unstable();
@@ -403,13 +403,13 @@ fn float_slices_that_are_there_twice_are_dropped() {
 }
 
 #[test]
-fn planes_that_cannot_be_are_set_aside_with_what_is_wrong() {
+fn planes_that_cannot_be_are_skipped_with_what_is_wrong() {
     let reason = |tag, value: &str| {
         let folder = tempfile::tempdir().unwrap();
         let mut object = slice(0);
         put_texts(&mut object, &[(tag, value)]);
         write(object, &folder.path().join("0.dcm"));
-        scanned(folder.path()).set_aside[0].reason.clone()
+        scanned(folder.path()).skipped[0].reason.clone()
     };
     let orientation = reason(tags::IMAGE_ORIENTATION_PATIENT, "0.9\\0\\0\\0\\1\\0");
     assert!(orientation.contains("no pair of unit vectors"), "{orientation}");

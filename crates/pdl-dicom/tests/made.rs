@@ -153,7 +153,7 @@ fn images_at_one_position_that_nothing_parts_are_refused() {
 }
 
 #[test]
-fn what_is_no_slice_is_set_aside_and_copies_count_once() {
+fn what_is_no_slice_is_skipped_and_copies_count_once() {
     let folder = tempfile::tempdir().unwrap();
     for number in 0..3 {
         slice(&folder, number, 5.0 * f64::from(number), |_| ());
@@ -169,7 +169,7 @@ fn what_is_no_slice_is_set_aside_and_copies_count_once() {
     std::os::unix::fs::symlink("nowhere", folder.path().join("link")).unwrap();
     std::os::unix::fs::symlink(".", folder.path().join("loop")).unwrap();
     let scan = scanned(folder.path());
-    let aside: Vec<(&str, usize)> = scan.set_aside.iter().map(|a| (a.reason.as_str(), a.count)).collect();
+    let aside: Vec<(&str, usize)> = scan.skipped.iter().map(|a| (a.reason.as_str(), a.count)).collect();
     let unread = "a file cannot be read (No such file or directory (os error 2))";
     let copy = "copy of a file that was read";
     let others = [(copy, 1), ("not a DICOM file", 1), ("scout", 1), ("secondary capture", 1)];
@@ -188,7 +188,7 @@ fn files_of_one_uid_with_other_pixels_are_no_copies_and_are_refused() {
         });
     }
     let scan = scanned(folder.path());
-    assert_eq!((scan.series.len(), scan.set_aside.len()), (1, 0), "{:?}", scan.set_aside);
+    assert_eq!((scan.series.len(), scan.skipped.len()), (1, 0), "{:?}", scan.skipped);
     let error = read_series(&scan.series[0], ReadOptions::default()).unwrap_err();
     assert!(error.to_string().contains("exported 2 times with other pixels"), "{error}");
 }

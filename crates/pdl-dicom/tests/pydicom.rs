@@ -38,7 +38,7 @@ fn golden(name: &str) -> PathBuf {
 /// What comes of one file; panics when a volume is not the one that pydicom reads.
 fn outcome(path: &Path, theirs: &File) -> String {
     let scan = scan(&[path.to_owned()], &|| ()).unwrap();
-    if let Some(aside) = scan.set_aside.first() {
+    if let Some(aside) = scan.skipped.first() {
         return format!("set aside: {}", aside.reason);
     }
     if let Some(label) = scan.labels.first() {

@@ -12,7 +12,7 @@ fuzz_target!(|data: &[u8]| {
     bounded(data.len(), OF_A_DATA_SET, || {
         let (scan, _, bytes) = read(&files);
         let mut seen: BTreeSet<&PathBuf> = scan.series.iter().flat_map(|series| &series.files).collect();
-        seen.extend(scan.set_aside.iter().flat_map(|aside| &aside.files));
+        seen.extend(scan.skipped.iter().flat_map(|aside| &aside.files));
         seen.extend(scan.labels.iter().map(|label| &label.path));
         assert_eq!(seen.len(), files.len(), "a file is lost");
         let (labels, orphans) = scan.labels_of_series();

@@ -14,7 +14,7 @@ const MOST: usize = 24;
 /// The files of every volume, and those that are set aside.
 fn grouping(scan: &Scan) -> (BTreeSet<Vec<PathBuf>>, BTreeSet<Vec<PathBuf>>) {
     let volumes = scan.series.iter().map(|series| series.files.clone()).collect();
-    (volumes, scan.set_aside.iter().map(|aside| aside.files.clone()).collect())
+    (volumes, scan.skipped.iter().map(|aside| aside.files.clone()).collect())
 }
 
 fuzz_target!(|data: &[u8]| {
@@ -25,10 +25,10 @@ fuzz_target!(|data: &[u8]| {
         .collect();
     let first = scan(&files, &|| ()).expect("files that can be read");
     let mut seen: Vec<&PathBuf> = first.series.iter().flat_map(|series| &series.files).collect();
-    seen.extend(first.set_aside.iter().flat_map(|aside| &aside.files));
+    seen.extend(first.skipped.iter().flat_map(|aside| &aside.files));
     seen.sort();
     assert_eq!(seen, files.iter().collect::<Vec<_>>(), "a file is lost or in two volumes");
-    assert!(first.set_aside.iter().all(|aside| !aside.reason.is_empty()));
+    assert!(first.skipped.iter().all(|aside| !aside.reason.is_empty()));
     for series in &first.series {
         let _ = read_series(series, ReadOptions::default());
     }

@@ -16,7 +16,7 @@ use super::description::{not_json, read_json, shown};
 use super::table::{FOLD, from_rows, no_column};
 use super::table_row::Row;
 use super::table_text::with_slashes;
-use super::{Carried, Layout};
+use super::{ExtraColumns, Layout};
 use crate::CohortError;
 
 #[derive(Deserialize)]
@@ -115,7 +115,7 @@ pub(super) fn from_datalist(
 #[derive(Default)]
 struct Rows {
     rows: Vec<Row>,
-    carried: Vec<Carried>,
+    carried: Vec<ExtraColumns>,
     /// The images of cases with several, by the first of them.
     channels: HashMap<PathBuf, BTreeMap<u32, PathBuf>>,
 }

@@ -12,7 +12,7 @@ use super::description::{read, shown, table_error};
 use super::table::no_column;
 use super::table_row::ORIGIN_COLUMNS;
 use super::table_text::{is_missing, separated, utf8};
-use super::{Carried, DiscoveredCase};
+use super::{DiscoveredCase, ExtraColumns};
 use crate::CohortError;
 
 /// Further columns that state the origin of a subject.
@@ -99,7 +99,7 @@ impl SubjectTable {
         found.origins = sites.chain(own).collect();
         found.split = value("split").and_then(|text| text.parse().ok());
         let carried = carry.iter().map(|column| (column.clone(), value(column)));
-        found.carried = carried.collect::<Carried>();
+        found.carried = carried.collect::<ExtraColumns>();
         Ok(())
     }
 }

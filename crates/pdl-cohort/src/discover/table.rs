@@ -16,7 +16,7 @@ use super::description::{no_memory, quoting, read, shown, table_error};
 use super::named_columns::{self, NamedColumns, RowPaths, take_mask_folder};
 use super::table_row::Row;
 use super::table_text::{self, is_missing, with_slashes};
-use super::{ANNOTATED_COLUMN, Carried, DiscoveredCase, Layout};
+use super::{ANNOTATED_COLUMN, DiscoveredCase, ExtraColumns, Layout};
 use crate::CohortError;
 use crate::attributes::Split;
 use crate::discover::stack_hint::StackHint;
@@ -176,7 +176,7 @@ pub(super) fn from_parquet(
     let names = table::column_names(path)?;
     let has = |column: &str| names.iter().any(|name| name == column);
     let mut rows = images_of_parquet(path, &has, memory)?;
-    let mut carried = vec![Carried::new(); rows.len()];
+    let mut carried = vec![ExtraColumns::new(); rows.len()];
     check_label_column(path, &names.iter().map(String::as_str).collect::<Vec<_>>())?;
     // As a table in CSV would hold them: numbers and dates are texts there.
     for column in Row::COLUMNS.into_iter().filter(|column| has(column)) {
@@ -336,7 +336,7 @@ fn check_surroundings(path: &Path, home: Option<&Path>) -> Result<(), String> {
 pub(super) fn from_rows(
     table: &Path,
     mut rows: Vec<Row>,
-    carried: Vec<Carried>,
+    carried: Vec<ExtraColumns>,
     named: &[String],
 ) -> Result<Layout, CohortError> {
     let folder = table.parent().unwrap_or(Path::new("."));

@@ -39,7 +39,7 @@ struct KnownCase {
 
 /// The cases of an earlier run, in the order of its table.
 #[derive(Debug, Default)]
-pub(crate) struct Earlier {
+pub(crate) struct EarlierCases {
     known: Vec<KnownCase>,
     /// Whether some of its volumes were made from other files.
     has_sources: bool,
@@ -54,7 +54,7 @@ pub(crate) struct FileNames {
     path: PathBuf,
 }
 
-impl Earlier {
+impl EarlierCases {
     /// From the table of the earlier run and what its volumes were made from.
     pub(crate) fn new(before: &Cases, sources: Vec<SourceRow>) -> Self {
         let mut counts: HashMap<String, usize> = HashMap::new();
@@ -263,7 +263,7 @@ impl Matching<'_> {
 
 /// The cases recognised from an earlier run.
 #[derive(Debug, Default)]
-pub(crate) struct Recognised {
+pub(crate) struct RecognisedCases {
     /// Rows of the earlier run's table, and the ids that their cases have now.
     renamed: BTreeMap<usize, String>,
     /// Findings about the recognition.
@@ -277,10 +277,10 @@ pub(crate) struct Recognised {
 /// As [`case_id::settle`].
 pub(crate) fn identify(
     claims: &dyn Claims,
-    earlier: Option<(&Earlier, Vec<FileNames>)>,
-) -> Result<(Vec<String>, Recognised), CohortError> {
-    let Some((Earlier { known, .. }, files)) = earlier else {
-        return Ok((case_id::settle(claims, &vec![None; claims.count()], &[])?, Recognised::default()));
+    earlier: Option<(&EarlierCases, Vec<FileNames>)>,
+) -> Result<(Vec<String>, RecognisedCases), CohortError> {
+    let Some((EarlierCases { known, .. }, files)) = earlier else {
+        return Ok((case_id::settle(claims, &vec![None; claims.count()], &[])?, RecognisedCases::default()));
     };
     let mut matching =
         Matching { known, claims, is_free: vec![true; known.len()], of_case: vec![None; claims.count()] };
@@ -311,7 +311,7 @@ pub(crate) fn identify(
     let renamed = of_case.iter().zip(&ids).filter_map(|(row, id)| Some(((*row)?, id.clone())));
     let renamed: BTreeMap<usize, String> = renamed.filter(|(row, id)| known[*row].id != *id).collect();
     let findings = findings(known, &renamed);
-    Ok((ids, Recognised { renamed, findings }))
+    Ok((ids, RecognisedCases { renamed, findings }))
 }
 
 fn findings(known: &[KnownCase], renamed: &BTreeMap<usize, String>) -> Vec<Finding> {
@@ -342,7 +342,7 @@ fn findings(known: &[KnownCase], renamed: &BTreeMap<usize, String>) -> Vec<Findi
     findings
 }
 
-impl Recognised {
+impl RecognisedCases {
     /// Names the cases of the earlier run's table as they are named now; cases without a stated
     /// patient are patients under their new names, too.
     pub(crate) fn rename(&self, before: &mut Cases, cases: &[DiscoveredCase]) {
@@ -399,9 +399,9 @@ impl Claims for Named<'_> {
 pub(crate) fn assign(
     layout: &mut Layout,
     naming: Option<&Naming>,
-    earlier: Option<&Earlier>,
+    earlier: Option<&EarlierCases>,
     place: &Place,
-) -> Result<Recognised, CohortError> {
+) -> Result<RecognisedCases, CohortError> {
     let cases = &layout.cases;
     let hidden = naming.filter(|naming| naming.hides());
     let names = Names::new(cases.iter().map(|found| &found.name).collect());
@@ -429,7 +429,7 @@ pub fn ids_of_pairs(cohort: &Path, out: &Path, pairs: &[FilePair]) -> Result<Vec
         .collect();
     let names = Names::new(labels.iter().collect());
     let place = Place::new(cohort, out, None)?;
-    let earlier = Earlier::read(out)?;
+    let earlier = EarlierCases::read(out)?;
     let known = earlier.as_ref().map(|earlier| {
         let files = |pair: &FilePair| {
             let label = pair.label.as_ref().map(|label| cohort.join(label));

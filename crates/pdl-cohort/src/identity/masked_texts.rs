@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use pdl_dicom::{Identifier, Identifiers, NameMask};
 
-use crate::discover::{Carried, DiscoveredCase, Layout};
+use crate::discover::{DiscoveredCase, ExtraColumns, Layout};
 
 /// A number with fewer characters is a measurement, not an identifier.
 const LONG_NUMBER: usize = 5;
@@ -35,7 +35,7 @@ pub(crate) fn hide(layout: &mut Layout) -> HashMap<PathBuf, NameMask> {
 }
 
 /// Masks people's names in extra columns; short numbers stay.
-pub(crate) fn hide_values(carried: &mut Carried, mask: &NameMask) {
+pub(crate) fn hide_values(carried: &mut ExtraColumns, mask: &NameMask) {
     for value in carried.values_mut().flatten().filter(|value| !is_measurement(value)) {
         *value = mask.without(value).text;
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::CohortError;
 use crate::discover::DiscoveredCase;
-use crate::import::{Original, VolumeSource};
+use crate::import::{OriginalNames, VolumeSource};
 
 #[derive(Serialize)]
 struct Row<'a> {
@@ -33,7 +33,7 @@ pub(crate) fn write(
     let original = |name: &str| cell(&escaped(name)).into_owned();
     let mut table = csv::Writer::from_writer(Vec::new());
     for (number, found) in cases.iter().enumerate() {
-        let Original { case, patient } = origin.original(number);
+        let OriginalNames { case, patient } = origin.original(number);
         let row = Row {
             case_id: &found.case_id,
             patient_id: found.patient.as_deref().unwrap_or(&found.case_id),

@@ -115,7 +115,7 @@ impl Layout {
     }
 
     /// Adds a finding if `dataset.json` names several channels and every case has one image.
-    pub(crate) fn tell_lacking_channels(&mut self) {
+    pub(crate) fn add_missing_channels_finding(&mut self) {
         let has_image = self.cases.iter().any(|found| found.image.is_some() && !found.refused);
         let has_several = self.cases.iter().any(|found| found.channels.len() > 1);
         if self.channel_names.len() < 2 || has_several || !has_image {

@@ -25,15 +25,15 @@ use crate::attributes::{Modality, PetUnits};
 use crate::cohort_paths::Place;
 use crate::discover::{DiscoveredCase, Layout};
 use crate::identity::case_id::{ATTEMPTS, Claims, UNSTATED};
-use crate::identity::earlier_cases::{Earlier, FileNames, Recognised, identify};
+use crate::identity::earlier_cases::{EarlierCases, FileNames, RecognisedCases, identify};
 use crate::identity::masked_texts::hide_values;
 use crate::identity::pseudonyms::Naming;
 use crate::identity::settings_names;
 use crate::import::dicom_channels::{ChannelSeries, DicomChannels, with_channels};
-use crate::import::dicom_structures::{Drawn, structures_of};
+use crate::import::dicom_structures::{StructureMask, structures_of};
 use crate::import::mask_series;
 use crate::import::pet_units::PetDecision;
-use crate::import::{Files, Original, Refusal, VolumeSource, Volumes};
+use crate::import::{Files, ImportFailure, OriginalNames, VolumeSource, Volumes};
 use crate::labels::label_choice::{self, Chosen};
 use crate::labels::structures::Structures;
 use crate::parameters::IndexParameters;
@@ -41,7 +41,7 @@ use crate::table::cases::Cases;
 use crate::table::sources::Skipped;
 
 /// The series and label files of a DICOM tree, with the names of their cases.
-pub(crate) struct Archive {
+pub(crate) struct DicomSource {
     scan: Scan,
     naming: Naming,
     /// For every case of the layout its series, and the label files that it is made from.
@@ -59,7 +59,7 @@ pub(crate) struct Archive {
     may_be_mask: Vec<bool>,
 }
 
-impl Archive {
+impl DicomSource {
     /// Reads all headers and fills the layout with cases. Ids and label values of an earlier run
     /// stay.
     pub(crate) fn scan(
@@ -67,9 +67,9 @@ impl Archive {
         naming: Naming,
         parameters: &IndexParameters,
         before: Option<&Cases>,
-        known: Known<'_>,
+        known: KnownCohort<'_>,
         run: StageContext<'_>,
-    ) -> Result<(Self, Recognised), CohortError> {
+    ) -> Result<(Self, RecognisedCases), CohortError> {
         run.progress.begin("reading headers", layout.dicom_files.len() as u64);
         let scan = headers(&layout.dicom_files, &run.memory_limit(), &|| run.progress.advance(1))?;
         layout.findings.extend(settings_names::finding(
@@ -134,7 +134,7 @@ impl Archive {
     }
 }
 
-impl VolumeSource for Archive {
+impl VolumeSource for DicomSource {
     fn naming(&self) -> &Naming {
         &self.naming
     }
@@ -175,7 +175,7 @@ impl VolumeSource for Archive {
         self.pet.as_ref().map(|pet| pet.units)
     }
 
-    fn read(&self, case: usize, memory: &MemoryShare<'_>) -> Result<Volumes, Refusal> {
+    fn read(&self, case: usize, memory: &MemoryShare<'_>) -> Result<Volumes, ImportFailure> {
         let (series, _) = self.sources(case);
         for series in std::iter::once(series).chain(self.further(case)) {
             if let Some(refusal) = self.pet.as_ref().and_then(|pet| pet.refusal(series)) {
@@ -191,20 +191,20 @@ impl VolumeSource for Archive {
         }
         volumes.and_then(|volumes| with_channels(volumes, self.further(case), self.options, memory)).map_err(
             |error| match (fault::machine_error(&error), error.memory()) {
-                (Some(error), _) => Refusal::Machine(error),
-                (None, Some(error)) => Refusal::Memory(error),
+                (Some(error), _) => ImportFailure::Machine(error),
+                (None, Some(error)) => ImportFailure::Memory(error),
                 (None, None) => Finding::new(Code::UnreadableDicom, error.reason()).into(),
             },
         )
     }
 
-    fn original(&self, case: usize) -> Original {
+    fn original(&self, case: usize) -> OriginalNames {
         let (series, _) = self.sources(case);
-        Original { case: series.series_uid.clone(), patient: Some(series.patient_id.clone()) }
+        OriginalNames { case: series.series_uid.clone(), patient: Some(series.patient_id.clone()) }
     }
 
     fn skipped(&self) -> Vec<Skipped> {
-        let of_scan = self.scan.set_aside.iter().flat_map(|aside| {
+        let of_scan = self.scan.skipped.iter().flat_map(|aside| {
             let skipped = |file: &PathBuf| Skipped {
                 file: file.clone(),
                 reason: aside.why,
@@ -225,7 +225,7 @@ impl VolumeSource for Archive {
 
     fn findings(&self) -> Vec<Finding> {
         let mut aside: Vec<String> =
-            self.scan.set_aside.iter().map(|aside| format!("{} {}", aside.count, aside.reason)).collect();
+            self.scan.skipped.iter().map(|aside| format!("{} {}", aside.count, aside.reason)).collect();
         let mut further: BTreeMap<SkipReason, usize> = BTreeMap::new();
         if !self.copies.is_empty() {
             further.insert(SkipReason::Copy, self.copies.len());
@@ -247,7 +247,7 @@ impl VolumeSource for Archive {
     }
 }
 
-impl Archive {
+impl DicomSource {
     /// Label files that are not used, each with the reason.
     fn unused_labels(&self) -> Vec<(usize, SkipReason)> {
         let (_, orphans) = self.scan.labels_of_series();
@@ -278,7 +278,7 @@ impl Archive {
         let both = labels.iter().flat_map(|label| self.scan.labels[*label].structures());
         let shown = labels.iter().flat_map(|label| &self.scan.labels[*label].names);
         let shown: BTreeSet<&str> = shown.map(String::as_str).collect();
-        self.structures.unmatched_told(&shown, both.flat_map(|(shown, original)| [shown, original]))
+        self.structures.unmatched_finding(&shown, both.flat_map(|(shown, original)| [shown, original]))
     }
 
     /// The series of a case, and its label files, each with the labels taken from it.
@@ -334,7 +334,7 @@ impl Archive {
             let own = |name: &&str| self.structures.label(name).is_some_and(|value| values.contains(&value));
             findings.extend(self.structures.joined(label.names.iter().map(String::as_str).filter(own)));
             findings.extend(self.structures.left_out(label.names.iter().map(String::as_str)));
-            for Drawn { name, original, has_shape, mask } in
+            for StructureMask { name, original, has_shape, mask } in
                 structures_of(label, images, &image, memory, &mut findings)?
             {
                 let value = self.structures.label_of((&name, &original));
@@ -388,7 +388,7 @@ impl Archive {
 fn copies(scan: &Scan, files: &[PathBuf]) -> Vec<PathBuf> {
     let of_series = scan.series.iter().flat_map(|series| &series.files);
     let labels = scan.labels.iter().map(|label| &label.path);
-    let aside = scan.set_aside.iter().flat_map(|aside| &aside.files);
+    let aside = scan.skipped.iter().flat_map(|aside| &aside.files);
     let used: HashSet<&PathBuf> = of_series.chain(labels).chain(aside).collect();
     files.iter().filter(|file| !used.contains(file)).cloned().collect()
 }
@@ -463,14 +463,14 @@ fn patient_of(series: &Series) -> &str {
 
 /// The cohort's folder, and the cases of an earlier run.
 #[derive(Clone, Copy)]
-pub(crate) struct Known<'a> {
-    pub earlier: Option<&'a Earlier>,
+pub(crate) struct KnownCohort<'a> {
+    pub earlier: Option<&'a EarlierCases>,
     pub place: &'a Place,
     pub cohort: &'a Path,
 }
 
-impl Known<'_> {
-    fn files(self, earlier: &Earlier, series: &[Series]) -> Result<Vec<FileNames>, StoreError> {
+impl KnownCohort<'_> {
+    fn files(self, earlier: &EarlierCases, series: &[Series]) -> Result<Vec<FileNames>, StoreError> {
         let files =
             |series: &Series| earlier.files(self.place, series.files.first().map(PathBuf::as_path), None);
         series.par_iter().map(files).collect()

@@ -7,7 +7,7 @@ use pdl_findings::{Code, Finding};
 use pdl_store::memory::MemoryShare;
 
 /// A structure of a label file.
-pub(crate) struct Drawn<'a> {
+pub(crate) struct StructureMask<'a> {
     /// Its name with people's names masked.
     pub name: String,
     /// Its name as stored in the file; never shown.
@@ -29,7 +29,7 @@ pub(crate) fn structures_of<'a>(
     image: &'a SeriesImage,
     memory: &'a MemoryShare<'a>,
     findings: &mut Vec<Finding>,
-) -> Result<Vec<Drawn<'a>>, DicomError> {
+) -> Result<Vec<StructureMask<'a>>, DicomError> {
     let take = move |bytes| {
         let no_memory = |source| DicomError::Memory { path: label.path.clone(), source };
         memory.take(bytes).map_err(no_memory)
@@ -39,7 +39,7 @@ pub(crate) fn structures_of<'a>(
             let set = StructureSet::read_of_volume(&label.path, images, memory)
                 .map_err(|error| error.of_labels("structure set"))?;
             findings.extend(set.findings);
-            let drawn = |mut region: pdl_dicom::Region| -> Drawn<'a> {
+            let drawn = |mut region: pdl_dicom::Region| -> StructureMask<'a> {
                 let MaskedName { text, masked } = label.shown(&region.original);
                 (region.name, region.masked) = (text, masked);
                 let (name, original) = (region.name.clone(), region.original.clone());
@@ -48,7 +48,7 @@ pub(crate) fn structures_of<'a>(
                     take(region.mask_bytes(&image.stack))?;
                     region.mask(&image.stack)
                 };
-                Drawn { name, original, has_shape, mask: Box::new(mask) }
+                StructureMask { name, original, has_shape, mask: Box::new(mask) }
             };
             set.regions.into_iter().map(drawn).collect()
         }
@@ -64,7 +64,7 @@ pub(crate) fn structures_of<'a>(
                 (segment.name, segment.masked) = (text, masked);
             }
             let object = std::sync::Arc::new(object);
-            let drawn = |segment: &pdl_dicom::Segment| -> Drawn<'a> {
+            let drawn = |segment: &pdl_dicom::Segment| -> StructureMask<'a> {
                 let (object, number) = (object.clone(), segment.number);
                 let mask = move || {
                     take(object.mask_bytes(number, &image.stack))?;
@@ -72,7 +72,7 @@ pub(crate) fn structures_of<'a>(
                 };
                 // A segment without a pixel is annotated and absent.
                 let (name, original) = (segment.name.clone(), segment.original.clone());
-                Drawn { name, original, has_shape: false, mask: Box::new(mask) }
+                StructureMask { name, original, has_shape: false, mask: Box::new(mask) }
             };
             object.segments.iter().map(drawn).collect()
         }

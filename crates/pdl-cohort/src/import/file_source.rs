@@ -22,14 +22,14 @@ use crate::identity::case_id::CaseLabel;
 use crate::identity::pseudonyms::Naming;
 use crate::import::series_image::{self, SeriesRead};
 use crate::import::stacks;
-use crate::import::{Files, Original, Refusal, VolumeSource, Volumes};
+use crate::import::{Files, ImportFailure, OriginalNames, VolumeSource, Volumes};
 use crate::labels::label_rules::LabelRules;
 use crate::labels::segment_labels::SegmentNames;
 use crate::labels::structure_files::MaskGrid;
 use crate::parameters::IndexParameters;
 
 /// The cases under the names that they came with.
-pub(crate) struct Named {
+pub(crate) struct FileSource {
     naming: Naming,
     cases: Vec<DiscoveredCase>,
     seen: Vec<Seen>,
@@ -60,7 +60,7 @@ pub(crate) struct FileLabels {
     pub reading: LabelReading,
 }
 
-impl Named {
+impl FileSource {
     /// From cases that have their ids. `names` are the names by which they go without pseudonyms,
     /// by their label. Patients get their pseudonyms.
     ///
@@ -131,7 +131,7 @@ fn files_of(path: &Path) -> io::Result<Vec<PathBuf>> {
     })
 }
 
-impl VolumeSource for Named {
+impl VolumeSource for FileSource {
     fn naming(&self) -> &Naming {
         &self.naming
     }
@@ -199,7 +199,7 @@ impl VolumeSource for Named {
         key.part("stack_spacing", &found.stacks.spacing_mm).part("stack_axes", &axes)
     }
 
-    fn read(&self, case: usize, memory: &MemoryShare<'_>) -> Result<Volumes, Refusal> {
+    fn read(&self, case: usize, memory: &MemoryShare<'_>) -> Result<Volumes, ImportFailure> {
         let found = &self.cases[case];
         if let Some(refused) = found.refused_stack()? {
             return Err(refused.into());
@@ -228,7 +228,7 @@ impl VolumeSource for Named {
         let resample = self.resample_labels && !has_stack;
         if let (true, Some(image), Some(labels)) = (resample, &volumes.image, &mut volumes.labels) {
             let taken = memory.take_each(image.voxels.len() as u64, size_of::<u16>() as u64);
-            taken.map_err(Refusal::Memory)?;
+            taken.map_err(ImportFailure::Memory)?;
             match put_on_grid(labels, image.grid) {
                 Ok(finding) => volumes.findings.extend(finding),
                 Err(finding) => refused.push(finding),
@@ -242,16 +242,16 @@ impl VolumeSource for Named {
         if self.leaves_image(case) {
             volumes.image = None;
         }
-        if refused.is_empty() { Ok(volumes) } else { Err(Refusal::Case(refused)) }
+        if refused.is_empty() { Ok(volumes) } else { Err(ImportFailure::Case(refused)) }
     }
 
-    fn original(&self, case: usize) -> Original {
+    fn original(&self, case: usize) -> OriginalNames {
         let DiscoveredCase { case_id, patient, .. } = &self.cases[case];
-        Original { case: case_id.clone(), patient: patient.clone() }
+        OriginalNames { case: case_id.clone(), patient: patient.clone() }
     }
 }
 
-impl Named {
+impl FileSource {
     /// The names of the segments of a case's label files, where these name some.
     fn names_of(&self, case: usize) -> Option<&SegmentNames> {
         self.labels.segments.as_ref().filter(|_| self.segments_of(case).is_some())
@@ -260,11 +260,11 @@ impl Named {
     /// Finding about a file of a case that cannot be read, without the names of people.
     ///
     /// # Errors
-    /// [`Refusal`] if that is no defect of the file.
-    fn refusal(&self, case: usize, code: Code, unread: &Unread) -> Result<Finding, Refusal> {
+    /// [`ImportFailure`] if that is no defect of the file.
+    fn refusal(&self, case: usize, code: Code, unread: &Unread) -> Result<Finding, ImportFailure> {
         match (fault::machine_error(unread), unread.error.memory()) {
-            (Some(error), _) => Err(Refusal::Machine(error)),
-            (None, Some(error)) => Err(Refusal::Memory(error)),
+            (Some(error), _) => Err(ImportFailure::Machine(error)),
+            (None, Some(error)) => Err(ImportFailure::Memory(error)),
             (None, None) => {
                 let of_labels = code == Code::UnreadableLabel;
                 let reason = if of_labels { check::reason_of_labels } else { check::reason }(&unread.error);
@@ -284,7 +284,7 @@ impl Named {
         case: usize,
         volumes: &mut Volumes,
         memory: &MemoryShare<'_>,
-    ) -> Result<Option<Finding>, Refusal> {
+    ) -> Result<Option<Finding>, ImportFailure> {
         let found = &self.cases[case];
         // Segments are placed on the image's grid, whether the image is imported or not.
         let is_used = self.names_of(case).is_some() || !self.leaves_image(case);
@@ -309,11 +309,11 @@ impl Named {
         case: usize,
         volumes: &mut Volumes,
         memory: &MemoryShare<'_>,
-    ) -> Result<Vec<Finding>, Refusal> {
+    ) -> Result<Vec<Finding>, ImportFailure> {
         let found = &self.cases[case];
         let mut refused = Vec::new();
         for (number, path) in found.channels.iter().skip(1).filter(|_| !self.leaves_image(case)) {
-            if dicom_folder::is_series(path).map_err(Refusal::Machine)? {
+            if dicom_folder::is_series(path).map_err(ImportFailure::Machine)? {
                 let series = series_image::read(path, self.dicom, memory)?;
                 volumes.findings.extend(series.findings);
                 volumes.states.extend(series.states);
@@ -334,7 +334,7 @@ impl Named {
         case: usize,
         volumes: &mut Volumes,
         memory: &MemoryShare<'_>,
-    ) -> Result<Option<SeriesRead>, Refusal> {
+    ) -> Result<Option<SeriesRead>, ImportFailure> {
         let Some(path) = &self.cases[case].image else { return Ok(None) };
         let mut series = series_image::read(path, self.dicom, memory)?;
         volumes.findings.extend(series.findings.iter().cloned());
@@ -351,7 +351,7 @@ impl Named {
         series: Option<&SeriesRead>,
         volumes: &mut Volumes,
         memory: &MemoryShare<'_>,
-    ) -> Result<Option<Finding>, Refusal> {
+    ) -> Result<Option<Finding>, ImportFailure> {
         let found = &self.cases[case];
         let Some(path) = found.label.as_deref() else { return Ok(None) };
         let names = self.names_of(case);
@@ -366,7 +366,7 @@ impl Named {
             return Ok(None);
         }
         if let Some(series) = series
-            && stack::is_stack(path).map_err(Refusal::Machine)?
+            && stack::is_stack(path).map_err(ImportFailure::Machine)?
         {
             let (labels, parts) = series.labels(path, memory)?;
             volumes.take_parts(1, parts);
@@ -396,16 +396,16 @@ impl Named {
 /// stay as they are. The inner finding is returned if none of them lies in the image.
 ///
 /// # Errors
-/// [`Refusal::Memory`].
+/// [`ImportFailure::Memory`].
 fn place_on_grid(
     labels: &mut LabelMap,
     grid: Grid,
     memory: &MemoryShare<'_>,
-) -> Result<Result<Option<Finding>, Finding>, Refusal> {
+) -> Result<Result<Option<Finding>, Finding>, ImportFailure> {
     if check::is_same_grid(&labels.grid, &grid) || !grid.affine.is_usable() {
         return Ok(Ok(None));
     }
-    memory.take_each(grid.len() as u64, size_of::<u16>() as u64).map_err(Refusal::Memory)?;
+    memory.take_each(grid.len() as u64, size_of::<u16>() as u64).map_err(ImportFailure::Memory)?;
     let Some((placed, outside)) = labels_placed_on(labels, grid) else { return Ok(Ok(None)) };
     if outside > 0 && placed.voxels.iter().all(|label| *label == 0) {
         let message = format!("all {outside} voxels of its labels are outside its image");

@@ -13,7 +13,7 @@ use pdl_store::plural::counted;
 use pdl_volume::{LabelMap, Orientation};
 
 use crate::discover::dicom_folder;
-use crate::import::Refusal;
+use crate::import::ImportFailure;
 
 /// Slices of a localizer at most.
 const LOCALIZER_SLICES: usize = 3;
@@ -29,13 +29,13 @@ pub(crate) struct SeriesRead {
 /// Reads the one series of a folder; localizers beside it are ignored.
 ///
 /// # Errors
-/// [`Refusal::Case`] if there is none or several, or it makes no volume.
+/// [`ImportFailure::Case`] if there is none or several, or it makes no volume.
 pub(crate) fn read(
     path: &Path,
     options: ReadOptions,
     memory: &MemoryShare<'_>,
-) -> Result<SeriesRead, Refusal> {
-    let files = dicom_folder::files_of(path).map_err(Refusal::Machine)?;
+) -> Result<SeriesRead, ImportFailure> {
+    let files = dicom_folder::files_of(path).map_err(ImportFailure::Machine)?;
     let state = |file: PathBuf| Some((FileState::of(&file).ok()?, file));
     let states = files.iter().cloned().filter_map(state).map(|(state, file)| (file, state)).collect();
     let scan =
@@ -75,10 +75,10 @@ fn choose(mut series: Vec<Series>) -> Result<(Series, usize), Finding> {
     }
 }
 
-fn refusal(error: &DicomError) -> Refusal {
+fn refusal(error: &DicomError) -> ImportFailure {
     match (fault::machine_error(error), error.memory()) {
-        (Some(error), _) => Refusal::Machine(error),
-        (None, Some(error)) => Refusal::Memory(error),
+        (Some(error), _) => ImportFailure::Machine(error),
+        (None, Some(error)) => ImportFailure::Memory(error),
         (None, None) => Finding::new(Code::UnreadableDicom, error.reason()).into(),
     }
 }
@@ -88,17 +88,17 @@ impl SeriesRead {
     /// names as in CHAOS. Rows and columns are those of the DICOM images.
     ///
     /// # Errors
-    /// [`Refusal::Case`] when they are not as many, or not of the images' size.
+    /// [`ImportFailure::Case`] when they are not as many, or not of the images' size.
     pub(crate) fn labels(
         &self,
         path: &Path,
         memory: &MemoryShare<'_>,
-    ) -> Result<(LabelMap, Vec<Part>), Refusal> {
+    ) -> Result<(LabelMap, Vec<Part>), ImportFailure> {
         let geometry = StackGeometry { spacing_mm: [1.0; 3], axes: Orientation::RAS };
         let read = pdl_io::read_label_stack_within(path, &geometry, memory).map_err(|error| {
             match (fault::machine_error(&error), error.memory()) {
-                (Some(error), _) => Refusal::Machine(error),
-                (None, Some(error)) => Refusal::Memory(error),
+                (Some(error), _) => ImportFailure::Machine(error),
+                (None, Some(error)) => ImportFailure::Memory(error),
                 (None, None) => Finding::new(Code::UnreadableLabel, error.reason()).into(),
             }
         })?;
@@ -118,7 +118,7 @@ impl SeriesRead {
             return Err(Finding::new(Code::ShapeMismatch, message).into());
         }
         let taken = memory.take_each(read.map.voxels.len() as u64, size_of::<u16>() as u64);
-        taken.map_err(Refusal::Memory)?;
+        taken.map_err(ImportFailure::Memory)?;
         let by_name = by_name(&self.series.files, &files);
         let slice = wanted[0] * wanted[1];
         let place = |file: &usize| by_name.iter().position(|named| named == file).unwrap_or(0);

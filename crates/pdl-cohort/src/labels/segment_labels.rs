@@ -13,7 +13,7 @@ use pdl_store::{StoreError, fault};
 
 use crate::CohortError;
 use crate::discover::{DiscoveredCase, Layout};
-use crate::import::Refusal;
+use crate::import::ImportFailure;
 use crate::labels::structure_files::{self, MaskGrid, MergedMasks};
 use crate::labels::structures::{BACKGROUND, Structures, key};
 use crate::parameters::IndexParameters;
@@ -198,7 +198,7 @@ impl SegmentNames {
         structures: &BTreeMap<String, PathBuf>,
         grid: MaskGrid,
         memory: &MemoryShare<'_>,
-    ) -> Result<(MergedMasks, Vec<Finding>), Refusal> {
+    ) -> Result<(MergedMasks, Vec<Finding>), ImportFailure> {
         let merged = structure_files::merge(structures, &|name| self.structures.label(name), grid, memory)?;
         let names = || structures.keys().map(String::as_str);
         let joined = self.structures.joined(names());
@@ -217,7 +217,7 @@ impl SegmentNames {
     pub(crate) fn findings(&self, labelled: usize) -> Vec<Finding> {
         let names: BTreeSet<&str> = self.files.values().flatten().map(|s| s.name.as_str()).collect();
         let originals = self.files.values().flatten().map(|segment| segment.segment.name.as_str());
-        let unmatched = self.structures.unmatched_told(&names, names.iter().copied().chain(originals));
+        let unmatched = self.structures.unmatched_finding(&names, names.iter().copied().chain(originals));
         let spellings = self.structures.spellings(names.into_iter());
         let found = self.renumbered().into_iter().chain(self.unnamed(labelled));
         found.chain(spellings).chain(unmatched).collect()

@@ -12,7 +12,7 @@ use pdl_volume::{Grid, LabelMap, LabelOverlap, LabelReading, labels_on, labels_p
 
 use crate::check;
 use crate::discover::stack_hint::StackHint;
-use crate::import::Refusal;
+use crate::import::ImportFailure;
 use crate::import::stacks;
 
 /// Maximum number of values of a mask in a message.
@@ -46,14 +46,14 @@ pub(crate) struct MaskGrid {
 /// the label map and of one mask at a time.
 ///
 /// # Errors
-/// [`Refusal::Case`] when a mask cannot be read, holds several values, or lies on another grid than
-/// the others.
+/// [`ImportFailure::Case`] when a mask cannot be read, holds several values, or lies on another
+/// grid than the others.
 pub(crate) fn merge(
     structures: &BTreeMap<String, PathBuf>,
     label: &dyn Fn(&str) -> Option<u16>,
     grid: MaskGrid,
     memory: &MemoryShare<'_>,
-) -> Result<MergedMasks, Refusal> {
+) -> Result<MergedMasks, ImportFailure> {
     let mut merged: Option<LabelMap> = grid.image.map(|grid| empty(grid, memory)).transpose()?;
     let (mut parts, mut overlaps) = (Vec::new(), HashMap::new());
     for (name, path) in structures {
@@ -76,9 +76,9 @@ pub(crate) fn merge(
 }
 
 /// A label map without labels.
-fn empty(grid: Grid, memory: &MemoryShare<'_>) -> Result<LabelMap, Refusal> {
-    memory.take_each(grid.len() as u64, size_of::<u16>() as u64).map_err(Refusal::Memory)?;
-    let voxels = zeros(grid.len()).map_err(Refusal::Memory)?;
+fn empty(grid: Grid, memory: &MemoryShare<'_>) -> Result<LabelMap, ImportFailure> {
+    memory.take_each(grid.len() as u64, size_of::<u16>() as u64).map_err(ImportFailure::Memory)?;
+    let voxels = zeros(grid.len()).map_err(ImportFailure::Memory)?;
     Ok(LabelMap { grid, voxels })
 }
 
@@ -88,7 +88,7 @@ fn read(
     path: &Path,
     grid: MaskGrid,
     memory: &MemoryShare<'_>,
-) -> Result<(LabelMap, Vec<Part>), Refusal> {
+) -> Result<(LabelMap, Vec<Part>), ImportFailure> {
     let read = stacks::read_labels(path, grid.stacks, grid.reading, memory);
     let read = read.map_err(|unread| refusal(name, &unread))?;
     let mask = read.map;
@@ -108,7 +108,7 @@ fn read(
     if !image.affine.is_usable() || !mask.grid.affine.is_usable() {
         return Ok((mask, read.parts));
     }
-    memory.take_each(image.len() as u64, size_of::<u16>() as u64).map_err(Refusal::Memory)?;
+    memory.take_each(image.len() as u64, size_of::<u16>() as u64).map_err(ImportFailure::Memory)?;
     if let Some((placed, _)) = labels_placed_on(&mask, image) {
         return Ok((placed, read.parts));
     }
@@ -116,10 +116,10 @@ fn read(
     Ok((mask, read.parts))
 }
 
-fn refusal(name: &str, unread: &Unread) -> Refusal {
+fn refusal(name: &str, unread: &Unread) -> ImportFailure {
     match (fault::machine_error(unread), unread.error.memory()) {
-        (Some(error), _) => Refusal::Machine(error),
-        (None, Some(error)) => Refusal::Memory(error),
+        (Some(error), _) => ImportFailure::Machine(error),
+        (None, Some(error)) => ImportFailure::Memory(error),
         (None, None) => {
             Finding::new(Code::UnreadableLabel, format!("{name}: {}", check::reason(&unread.error))).into()
         }

@@ -123,7 +123,7 @@ impl Structures {
     }
 
     /// Finding about patterns that no name in `all` has; only those in `shown` may be shown.
-    pub(crate) fn unmatched_told<'a>(
+    pub(crate) fn unmatched_finding<'a>(
         &self,
         shown: &BTreeSet<&str>,
         all: impl Iterator<Item = &'a str>,

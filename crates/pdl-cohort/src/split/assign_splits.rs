@@ -19,7 +19,7 @@ use crate::table::cases::Cases;
 
 /// Findings about the splits.
 #[derive(Debug, Default)]
-pub(crate) struct Divided {
+pub(crate) struct SplitAssignment {
     /// Findings about the cohort.
     pub findings: Vec<Finding>,
     /// Patients whose cases changed their split since the last run, each with the reason.
@@ -37,7 +37,7 @@ pub(crate) fn divide(
     before: Option<&Cases>,
     parameters: &IndexParameters,
     same_patient: &SamePatient,
-) -> Result<Divided, CohortError> {
+) -> Result<SplitAssignment, CohortError> {
     let names = same_patient.names();
     let of_table = splits_of_table(layout, same_patient)?;
     join_patients(rows, &names);
@@ -67,7 +67,7 @@ pub(crate) fn divide(
     }
     findings.extend(before.and_then(|before| exchanged_images::finding(rows, before)));
     let moved = before.map_or_else(Vec::new, |before| moved(rows, before, &of_table, &names));
-    Ok(Divided { findings, moved })
+    Ok(SplitAssignment { findings, moved })
 }
 
 /// Gives cases of patients that are one the same patient id.
@@ -403,7 +403,7 @@ mod tests {
             ..IndexParameters::default()
         };
         let (mut rows, layout) = cohort(made, splits);
-        let Divided { findings, .. } = divide(&mut rows, &layout, before, &parameters, same)?;
+        let SplitAssignment { findings, .. } = divide(&mut rows, &layout, before, &parameters, same)?;
         Ok(Cases {
             rows,
             cohort: String::new(),

@@ -11,12 +11,12 @@ use crate::names::Identifiers;
 
 /// Study and patient of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Whose {
+pub(crate) struct ObjectOwner {
     study: String,
     patient: String,
 }
 
-impl Whose {
+impl ObjectOwner {
     /// By the UIDs of an object; by the folder of its file where it names no study.
     pub(crate) fn of(path: &Path, object: &InMemDicomObject) -> Self {
         Self::new(path, text(object, tags::STUDY_INSTANCE_UID), text(object, tags::PATIENT_ID))
@@ -43,8 +43,8 @@ pub(crate) struct People {
 
 impl People {
     /// Adds the identifiers of an object.
-    pub(crate) fn add(&mut self, whose: Whose, found: Identifiers) {
-        let Whose { study, patient } = whose;
+    pub(crate) fn add(&mut self, whose: ObjectOwner, found: Identifiers) {
+        let ObjectOwner { study, patient } = whose;
         if !patient.is_empty() {
             self.studies.entry(patient).or_default().insert(study.clone());
         }
@@ -52,9 +52,9 @@ impl People {
     }
 
     /// The identifiers in all objects of these studies, and of all studies of these patients.
-    pub(crate) fn of<'a>(&self, whose: impl IntoIterator<Item = &'a Whose>) -> Identifiers {
+    pub(crate) fn of<'a>(&self, whose: impl IntoIterator<Item = &'a ObjectOwner>) -> Identifiers {
         let mut studies: BTreeSet<&String> = BTreeSet::new();
-        for Whose { study, patient } in whose {
+        for ObjectOwner { study, patient } in whose {
             studies.insert(study);
             studies.extend(self.studies.get(patient).into_iter().flatten());
         }

@@ -10,7 +10,7 @@ use pdl_store::file_state::FileState;
 use crate::DicomError;
 use crate::file::functional_groups::Groups;
 use crate::file::{exactly, items, number, text};
-use crate::pixels::Shortfall;
+use crate::pixels::TruncatedPixels;
 use crate::pixels::pet::PetHeader;
 use crate::series::concatenation::ConcatenationPart;
 use crate::series::frame_attributes::FrameAttributes;
@@ -44,7 +44,7 @@ pub(crate) struct Header {
     pub modality: String,
     pub frames: Vec<Frame>,
     /// Set when the file cannot hold the pixels of its frames.
-    pub shortfall: Option<Shortfall>,
+    pub shortfall: Option<TruncatedPixels>,
     pub findings: Vec<Finding>,
     /// Its place among the files of one object.
     pub concatenation: Option<ConcatenationPart>,
@@ -95,7 +95,7 @@ pub(crate) enum Role {
     /// A photograph of a screen, a scanned form and the like.
     SecondaryCapture,
     /// Not used, with the reason.
-    Aside(SkipReason),
+    Skipped(SkipReason),
 }
 
 /// The role of a file; without a SOP class, by its modality and content.
@@ -106,27 +106,27 @@ pub(crate) fn role(object: &InMemDicomObject) -> Role {
         uids::RT_STRUCTURE_SET_STORAGE => return Role::StructureSet,
         uids::SEGMENTATION_STORAGE | uids::LABEL_MAP_SEGMENTATION_STORAGE => return Role::Segmentation,
         _ if class.starts_with("1.2.840.10008.5.1.4.1.1.7") => return Role::SecondaryCapture,
-        _ if class.starts_with("1.2.840.10008.5.1.4.1.1.88") => return Role::Aside(SkipReason::Report),
+        _ if class.starts_with("1.2.840.10008.5.1.4.1.1.88") => return Role::Skipped(SkipReason::Report),
         _ => {}
     }
     match modality.as_str() {
         "RTSTRUCT" => return Role::StructureSet,
         "SEG" => return Role::Segmentation,
-        "SR" => return Role::Aside(SkipReason::Report),
+        "SR" => return Role::Skipped(SkipReason::Report),
         _ => {}
     }
     if object.get(tags::DIRECTORY_RECORD_SEQUENCE).is_some() {
-        return Role::Aside(SkipReason::Dicomdir);
+        return Role::Skipped(SkipReason::Dicomdir);
     }
     if object.get(tags::ROWS).is_none() || object.get(tags::COLUMNS).is_none() {
-        return Role::Aside(SkipReason::NoImage);
+        return Role::Skipped(SkipReason::NoImage);
     }
     if text(object, tags::IMAGE_TYPE).split('\\').any(|part| part.trim() == "LOCALIZER") {
-        return Role::Aside(SkipReason::Scout);
+        return Role::Skipped(SkipReason::Scout);
     }
     match modality.as_str() {
         "CT" | "MR" | "PT" => Role::Image,
-        _ => Role::Aside(SkipReason::OtherModality),
+        _ => Role::Skipped(SkipReason::OtherModality),
     }
 }
 
@@ -170,7 +170,7 @@ impl Header {
             header.findings.push(Finding::new(Code::BurnedInAnnotation, message));
         }
         header.concatenation = ConcatenationPart::of(object);
-        header.shortfall = Shortfall::of(path, object, state.size);
+        header.shortfall = TruncatedPixels::of(path, object, state.size);
         let mut frames = frames_of(path, object)?;
         match header.modality.as_str() {
             "PT" => add_pet(object, &mut frames),

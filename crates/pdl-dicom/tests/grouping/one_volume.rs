@@ -132,9 +132,9 @@ fn a_slice_that_is_there_twice_is_dropped_and_named() {
                     from the first slice): one of each is read";
     assert_eq!(findings(&slices), [expected]);
     let (folder, scan) = scanned(&slices);
-    assert_eq!(scan.set_aside.len(), 1);
-    assert_eq!(scan.set_aside[0].files, [folder.path().join("008.dcm")], "the later of the two");
-    assert!(scan.set_aside[0].reason.contains("voxel for voxel"));
+    assert_eq!(scan.skipped.len(), 1);
+    assert_eq!(scan.skipped[0].files, [folder.path().join("008.dcm")], "the later of the two");
+    assert!(scan.skipped[0].reason.contains("voxel for voxel"));
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn an_acquisition_for_each_slice_tears_nothing() {
 }
 
 #[test]
-fn a_scout_and_a_slice_of_another_size_are_set_aside() {
+fn a_scout_and_a_slice_of_another_size_are_skipped() {
     let scout = slice(50, 60.0, 7).with(tags::IMAGE_TYPE, VR::CS, "").with(
         tags::IMAGE_ORIENTATION_PATIENT,
         VR::DS,
@@ -167,9 +167,9 @@ fn a_scout_and_a_slice_of_another_size_are_set_aside() {
     let slices = [stack(1, 0.0, 100, 6), vec![scout, larger]].concat();
     assert_eq!(volumes(&slices), [tens(100, 6)]);
     let (folder, scan) = scanned(&slices);
-    let aside: Vec<&PathBuf> = scan.set_aside.iter().flat_map(|aside| &aside.files).collect();
+    let aside: Vec<&PathBuf> = scan.skipped.iter().flat_map(|aside| &aside.files).collect();
     assert_eq!(aside, [&folder.path().join("006.dcm"), &folder.path().join("007.dcm")]);
-    let reasons: Vec<SkipReason> = scan.set_aside.iter().map(|aside| aside.why).collect();
+    let reasons: Vec<SkipReason> = scan.skipped.iter().map(|aside| aside.why).collect();
     assert_eq!(reasons, [SkipReason::Scout, SkipReason::OtherSize]);
 }
 

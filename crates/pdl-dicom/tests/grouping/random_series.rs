@@ -75,18 +75,18 @@ fn random_series(seed: u64) -> Vec<Slice> {
 /// The files of every volume, and those that are set aside.
 fn grouping(scan: &Scan) -> (BTreeSet<Vec<PathBuf>>, BTreeSet<Vec<PathBuf>>) {
     let volumes = scan.series.iter().map(|series| series.files.clone()).collect();
-    (volumes, scan.set_aside.iter().map(|aside| aside.files.clone()).collect())
+    (volumes, scan.skipped.iter().map(|aside| aside.files.clone()).collect())
 }
 
 #[test]
-fn every_file_is_in_one_volume_or_set_aside_whatever_the_order() {
+fn every_file_is_in_one_volume_or_skipped_whatever_the_order() {
     for seed in 0..60 {
         let slices = random_series(seed);
         let folder = written(&slices);
         let mut files = files_below(folder.path()).unwrap();
         let first = scan(&files, &|| ()).unwrap();
         let mut seen: Vec<&PathBuf> = first.series.iter().flat_map(|series| &series.files).collect();
-        seen.extend(first.set_aside.iter().flat_map(|aside| &aside.files));
+        seen.extend(first.skipped.iter().flat_map(|aside| &aside.files));
         seen.sort();
         assert_eq!(seen, files.iter().collect::<Vec<_>>(), "series {seed}: a file is lost or in two volumes");
         files.reverse();

@@ -40,7 +40,7 @@ fn indexed(
         }
     };
     let mut layout = Layout { cases: rows.iter().map(found).collect(), ..Layout::default() };
-    let earlier = before.map(|before| Earlier::new(before, Vec::new()));
+    let earlier = before.map(|before| EarlierCases::new(before, Vec::new()));
     let recognised = assign(&mut layout, None, earlier.as_ref(), &place())?;
     let mut before = before.cloned();
     if let Some(before) = &mut before {
@@ -268,7 +268,7 @@ fn a_moved_file_keeps_its_id_and_another_of_its_name_does_not_get_it() {
     let place = Place::new(&cohort, &root.path().join("out"), None).unwrap();
     let mut known = case_row("a", "../cohort/old/a.nii", "../cohort/labels/a.nii", Split::Test);
     known.image_blake3 = hash::of_file(&cohort.join("old/a.nii")).unwrap();
-    let earlier = Earlier::new(&table(vec![known]), Vec::new());
+    let earlier = EarlierCases::new(&table(vec![known]), Vec::new());
     let id = |path: &str| {
         let found = DiscoveredCase {
             name: CaseLabel::of_files(None, Some(Path::new(path)), None),
