@@ -71,6 +71,13 @@ fn a_value_below_0_can_be_the_label_to_ignore() {
     let ruled = index(cohort.path(), &out.path().join("ruled"), &rules);
     assert_eq!(ruled.parameters.ignored_label(), Some(3));
     curate(cohort.path(), &out.path().join("read"), &["--ignore", "-1", "--no-report", "--proxy-size", "16"]);
+    // An image in the place of a label map has many values below 0.
+    std::fs::copy(cohort.path().join("images/ct_01.nii.gz"), cohort.path().join("labels/ct_01.nii.gz"))
+        .unwrap();
+    let exchanged = index(cohort.path(), &out.path().join("exchanged"), &[]);
+    let told =
+        &exchanged.rows[0].findings.iter().find(|finding| finding.code == Code::UnreadableLabel).unwrap();
+    assert!(told.message.contains("several values: check that it is no image"), "{}", told.message);
 }
 
 #[test]

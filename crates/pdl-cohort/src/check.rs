@@ -486,13 +486,14 @@ pub(crate) fn reason(error: &ReadError) -> String {
             let advice = "(--round-labels DISTANCE takes those that are near to whole ones)";
             format!("{} {advice}", error.reason())
         }
-        ReadError::Labels { source: LabelError::NotALabel { value, .. }, .. }
+        ReadError::Labels { source: LabelError::NotALabel { value, alike, .. }, .. }
             if value.fract() == 0.0 && *value < 0.0 =>
         {
-            format!(
-                "{} (--ignore {value} excludes voxels of that value from loss and metrics)",
-                error.reason()
-            )
+            let advice = match alike {
+                true => format!("(--ignore {value} excludes voxels of that value from loss and metrics)"),
+                false => "(they have several values: check that it is no image)".to_owned(),
+            };
+            format!("{} {advice}", error.reason())
         }
         _ => error.reason(),
     }

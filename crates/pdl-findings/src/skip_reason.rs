@@ -20,6 +20,8 @@ pub enum SkipReason {
     OtherModality,
     /// A screenshot or another secondary capture.
     SecondaryCapture,
+    /// An image of modality SEG that is no segmentation: a mask that was saved as an image.
+    MaskImage,
     /// A structured report.
     Report,
     /// A scout (localizer).
@@ -63,12 +65,13 @@ pub enum SkipReason {
 
 impl SkipReason {
     /// All reasons, in the order in which they are declared.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::NotDicom,
         Self::Dicomdir,
         Self::NoImage,
         Self::OtherModality,
         Self::SecondaryCapture,
+        Self::MaskImage,
         Self::Report,
         Self::Scout,
         Self::OtherSize,
@@ -98,6 +101,7 @@ impl SkipReason {
             Self::NoImage => "no-image",
             Self::OtherModality => "other-modality",
             Self::SecondaryCapture => "secondary-capture",
+            Self::MaskImage => "mask-image",
             Self::Report => "report",
             Self::Scout => "scout",
             Self::OtherSize => "other-size",
@@ -128,6 +132,7 @@ impl SkipReason {
             Self::NoImage => "no image",
             Self::OtherModality => "other modality",
             Self::SecondaryCapture => "secondary capture",
+            Self::MaskImage => "mask saved as an image of modality SEG, and not as a DICOM segmentation",
             Self::Report => "report",
             Self::Scout => "scout",
             Self::OtherSize => "single image of another size than the slices of its series",

@@ -29,6 +29,8 @@ pub enum LabelError {
         value: f32,
         /// Their number.
         count: usize,
+        /// Whether all of them have its value.
+        alike: bool,
     },
     /// Voxels with the value that marks those to ignore, beside voxels of another such value.
     #[error("{count} label voxels are {}, which marks the voxels of the value to ignore", IGNORED)]
@@ -78,6 +80,7 @@ pub struct LabelReader {
     labels: Vec<u16>,
     wrong: Option<f32>,
     count: usize,
+    alike: bool,
     rounded: RoundedLabels,
 }
 
@@ -97,6 +100,7 @@ impl LabelReader {
             labels: Vec::new(),
             wrong: None,
             count: 0,
+            alike: true,
             rounded: RoundedLabels::default(),
         }
     }
@@ -130,7 +134,8 @@ impl LabelReader {
                     self.rounded.farthest = voxel;
                 }
             } else {
-                self.wrong.get_or_insert(voxel);
+                let first = *self.wrong.get_or_insert(voxel);
+                self.alike &= first == voxel;
                 self.count += 1;
             }
         }
@@ -150,7 +155,7 @@ impl LabelReader {
     /// [`LabelError::MarkTaken`] when one has the value that marks others.
     pub fn finish(self) -> Result<Vec<u16>, LabelError> {
         if let Some(value) = self.wrong {
-            return Err(LabelError::NotALabel { value, count: self.count });
+            return Err(LabelError::NotALabel { value, count: self.count, alike: self.alike });
         }
         if self.ignored_count > 0 {
             let marked = self.labels.iter().filter(|label| **label == IGNORED).count();
@@ -312,7 +317,10 @@ mod tests {
         assert_eq!(read(&[-1.0, 0.0, 2.0, 1.0]), Ok(vec![IGNORED, 0, 2, 1]));
         assert_eq!(read(&[65535.0, 1.0]), Ok(vec![65535, 1]), "nothing is marked");
         assert_eq!(read(&[-1.0, 0.0, 65535.0]), Err(LabelError::MarkTaken { count: 1 }));
-        assert_eq!(read(&[-1.0, -2.0]), Err(LabelError::NotALabel { value: -2.0, count: 1 }));
+        assert_eq!(
+            read(&[-1.0, -2.0, -2.0, -3.0]),
+            Err(LabelError::NotALabel { value: -2.0, count: 3, alike: false })
+        );
     }
 
     #[test]

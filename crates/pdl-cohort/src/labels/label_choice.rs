@@ -38,10 +38,15 @@ pub(crate) fn finding(
     let several: Vec<&[&LabelFile]> =
         files.values().map(Vec::as_slice).filter(|files| files.len() > 1).collect();
     let all = format!("{} structure sets or segmentations refer to it", labels.len());
-    if several.is_empty() && chosen.len() == labels.len() {
+    if several.is_empty() && chosen.len() > 1 {
+        let used = if chosen.len() == labels.len() { String::new() } else { format!(" {}", chosen.len()) };
         let joined = counted(files.len(), "structure");
-        let message = format!("{all} and hold different structures: they are joined, {joined} in all");
+        let message = format!("{all}, and{used} hold different structures: they are joined, {joined} in all");
         return Some(Finding::new(Code::LabelsJoined, message));
+    }
+    if several.is_empty() {
+        let message = format!("{all}, and 1 is used: the others hold no structure that is a label");
+        return Some(Finding::new(Code::SeveralLabels, message));
     }
     let tied = several.iter().filter(|files| matches!(files, [.., a, b] if a.is_as_old_as(b))).count();
     let of_tied = match tied {

@@ -289,7 +289,7 @@ fn splits(
         findings.push(Finding::new(
             Code::FewPatients,
             match patients.len() {
-                0 => "no case can be used: the findings of the rejected ones state why".to_owned(),
+                0 => "no case can be used: the findings of those rejected, or of files skipped, state why".to_owned(),
                 few => format!(
                     "only {} can be used, and {} at least are needed to hold any out: all cases are for training, but for \
                      those of patients that have a split already",

@@ -111,6 +111,7 @@ pub(crate) fn role(object: &InMemDicomObject) -> Role {
     }
     match modality.as_str() {
         "RTSTRUCT" => return Role::StructureSet,
+        "SEG" if is_image_of_segments(object, &class) => return Role::Aside(SkipReason::MaskImage),
         "SEG" => return Role::Segmentation,
         "SR" => return Role::Skipped(SkipReason::Report),
         _ => {}
@@ -128,6 +129,11 @@ pub(crate) fn role(object: &InMemDicomObject) -> Role {
         "CT" | "MR" | "PT" => Role::Image,
         _ => Role::Skipped(SkipReason::OtherModality),
     }
+}
+
+/// Whether an object of modality SEG is an image of another SOP class, without segments.
+fn is_image_of_segments(object: &InMemDicomObject, class: &str) -> bool {
+    !class.is_empty() && object.get(tags::SEGMENT_SEQUENCE).is_none() && object.get(tags::ROWS).is_some()
 }
 
 impl Header {

@@ -75,7 +75,7 @@ pub(crate) fn read(
     header.read_voxels(files, source, &text.fields, (stored, 0), &mut sink)?;
     let LayerSink { labels, overlaps, unnamed, wrong, .. } = sink;
     if let Some((value, count)) = wrong {
-        let source = LabelError::NotALabel { value, count };
+        let source = LabelError::NotALabel { value, count, alike: false };
         return Err(ReadError::Labels { path: files.path.to_owned(), source });
     }
     let content =
