@@ -111,7 +111,7 @@ pub(crate) fn role(object: &InMemDicomObject) -> Role {
     }
     match modality.as_str() {
         "RTSTRUCT" => return Role::StructureSet,
-        "SEG" if is_image_of_segments(object, &class) => return Role::Aside(SkipReason::MaskImage),
+        "SEG" if is_image_of_segments(object, &class) => return Role::Skipped(SkipReason::MaskImage),
         "SEG" => return Role::Segmentation,
         "SR" => return Role::Skipped(SkipReason::Report),
         _ => {}
