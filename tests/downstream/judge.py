@@ -49,7 +49,8 @@ def outcome(pdl, fit, situation):
 def main():
     pdl, fit, *chosen = sys.argv[1:]
     known = situations()
-    judged = lambda name: outcome(Path(pdl).resolve(), Path(fit).resolve(), known[name])  # noqa: E731
+    # noqa: E731
+    judged = lambda name: outcome(Path(pdl).resolve(), Path(fit).resolve(), known[name])
     outcomes.hold(HERE / "outcomes.tsv", chosen or known, judged, whole=not chosen)
 
 

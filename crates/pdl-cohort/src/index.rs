@@ -484,7 +484,8 @@ fn check_once(
     }
     let checked = match check::check(found, stated, channels, memory)? {
         Ok(checked) => checked,
-        Err(error) => return Ok(Err(error)), // which is not recorded: with more memory it may be read
+        // which is not recorded: with more memory it may be read
+        Err(error) => return Ok(Err(error)),
     };
     let stamp =
         |part: &Part| Stamp::of_read(&place.out, &place.text(&part.path)?, part.state, part.blake3.clone());

@@ -325,7 +325,8 @@ impl Structures {
             }
         }
         structures.names = found.into_values().collect();
-        structures.names.sort_by_key(|(_, count)| std::cmp::Reverse(*count)); // stable: then by name
+        // stable: then by name
+        structures.names.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         structures
     }
 }

@@ -229,7 +229,8 @@ impl Audit {
         for link in &mut self.links {
             link.apart = apart.contains_key(&link.pair().names());
         }
-        self.links.sort_by_key(|link| !link.is_leak()); //  stable: each part stays ascending by case id
+        // stable: each part stays ascending by case id
+        self.links.sort_by_key(|link| !link.is_leak());
         self.leaks = self.links.iter().filter(|link| link.is_leak()).count();
     }
 }

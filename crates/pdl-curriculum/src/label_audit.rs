@@ -220,7 +220,8 @@ impl<'a> Cohort<'a> {
         };
         let mut labels: Vec<LabelAgreement> = agreements.iter().zip(&scores).map(shown).collect();
         let worst = |own: &LabelAgreement| own.score.unwrap_or(-1.0);
-        labels.sort_by(|a, b| worst(b).total_cmp(&worst(a))); //  stable: equals stay ascending by case id
+        // stable: equals stay ascending by case id
+        labels.sort_by(|a, b| worst(b).total_cmp(&worst(a)));
         let flagged = labels.iter().filter(|own| own.flagged).count();
         Ok(LabelAudit { key, cases: self.cases.len(), threshold: threshold.map(rounded), flagged, labels })
     }

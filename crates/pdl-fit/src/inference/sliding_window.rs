@@ -445,7 +445,8 @@ mod tests {
         for shape in [[16, 12, 3], [13, 9, 4], [16, 2, 1]] {
             let case = case(shape);
             let (images, [_, top, left]) = padded(&case, window);
-            let p = one_forward(&network, &images.unsqueeze(1).unsqueeze(1)); // (z, channel, 1, y, x)
+            // (z, channel, 1, y, x)
+            let p = one_forward(&network, &images.unsqueeze(1).unsqueeze(1));
             let expected = row(&p.squeeze_dim(2).transpose(0, 1), [0, top, left], case.shape);
             let p = probabilities(&predictor(&network, window), &case, 64);
             assert!(p == expected, "{shape:?}: {}", farthest(&p, &expected));
