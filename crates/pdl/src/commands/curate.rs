@@ -43,11 +43,11 @@ const MOST_ROUNDS: usize = 2;
 pub(crate) struct Args {
     #[command(flatten)]
     cohort: Cohort,
-    /// Do not write report.html.
-    #[arg(long)]
-    no_report: bool,
     #[command(flatten)]
     stages: StageParameters,
+    /// Do not write report.html.
+    #[arg(long, help_heading = "Report")]
+    no_report: bool,
 }
 
 /// The options of all stages.

@@ -1,4 +1,4 @@
-//! `pdl init`: surveys a cohort, and writes a `pdl.toml` that explains every option.
+//! `pdl init`: inspects a cohort, and writes a `pdl.toml` that explains every option.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
