@@ -74,13 +74,13 @@ pub struct DiscoveredCase {
     pub channels: BTreeMap<u32, PathBuf>,
     /// Spacing and axes that are stated for its stacks of slices.
     pub stacks: StackHint,
-    /// Its values in the requested columns; `None` for blank cells.
+    /// Values in the requested columns; `None` for blank cells.
     pub carried: Carried,
-    /// Its cell in the column `labels_annotated`, as text.
+    /// Cell in the column `labels_annotated`, as text.
     pub annotated: Option<String>,
     /// The labels that its structure sets or segmentations name, if it has any.
     pub named: Option<BTreeSet<u16>>,
-    /// Its values in the columns that state its origin, such as a site.
+    /// Values in the columns that state its origin, such as a site.
     pub origins: BTreeMap<String, String>,
     /// Findings from the import of its files.
     pub findings: Vec<Finding>,
@@ -128,7 +128,7 @@ pub fn find(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError
     find_within(path, carry, &MemoryLimit::free().alone())
 }
 
-/// As [`find`], with memory out of a share.
+/// Like [`find`], with memory out of a share.
 ///
 /// # Errors
 /// As [`find`], and [`StoreError::Memory`] when the table has more rows than there is memory for.
@@ -143,7 +143,7 @@ pub fn find_within(
     Ok(layout)
 }
 
-/// As [`find_within`], but the cases have no ids yet.
+/// Like [`find_within`], but the cases have no ids yet.
 pub(crate) fn discover(
     path: &Path,
     carry: &BTreeSet<String>,

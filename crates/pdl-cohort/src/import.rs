@@ -55,7 +55,7 @@ pub(crate) struct Volumes {
     pub labels: Option<LabelMap>,
     /// All files that were read.
     pub files: Files,
-    /// Their states before they were read.
+    /// States of the files before they were read.
     pub states: HashMap<PathBuf, FileState>,
     /// The labels that its structure sets or segmentations name, if it has any.
     pub named: Option<BTreeSet<u16>>,
@@ -95,11 +95,11 @@ const WRITTEN_VOXEL_BYTES: u64 = 2;
 pub(crate) enum Refusal {
     /// The files are invalid.
     Case(Vec<Finding>),
-    /// They need more memory than allowed, which is no defect of the files.
+    /// The files need more memory than allowed, which is no defect of the files.
     Memory(MemoryError),
     /// The machine failed: the state of the case is unknown.
     Machine(io::Error),
-    /// It failed before a file of the case was read.
+    /// The import failed before a file of the case was read.
     Store(StoreError),
 }
 

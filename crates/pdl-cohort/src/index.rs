@@ -86,7 +86,7 @@ pub fn index(
     indexed.map_err(|error| if hides.get() { error.without_patients(cohort, out, &own) } else { error })
 }
 
-/// As [`index`], with errors that may name patients; `hides` is set where they must not.
+/// Like [`index`], with errors that may name patients; `hides` is set where they must not.
 fn index_openly(
     cohort: &Path,
     out: &Path,

@@ -43,9 +43,11 @@ fn headed(arg: Arg) -> Arg {
 /// `command` with the options of these ids under the heading [`MAIN_OPTIONS`].
 #[must_use]
 pub fn main_options(command: Command, ids: &[&str]) -> Command {
-    command.mut_args(|arg| {
-        if ids.contains(&arg.get_id().as_str()) { arg.help_heading(MAIN_OPTIONS) } else { arg }
-    })
+    command.mut_args(
+        |arg| {
+            if ids.contains(&arg.get_id().as_str()) { arg.help_heading(MAIN_OPTIONS) } else { arg }
+        },
+    )
 }
 
 /// The commands of a program whose main options are not the first ones of their help, or more than

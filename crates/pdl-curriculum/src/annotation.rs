@@ -59,14 +59,14 @@ pub struct SelectionParameters {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NeighbourKind {
-    /// It has a label.
+    /// The neighbour has a label.
     Labelled,
-    /// It was selected before.
+    /// The neighbour was selected before.
     Selected,
 }
 
 impl NeighbourKind {
-    /// Its name in tables.
+    /// Name in tables.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Labelled => "labelled",
@@ -79,7 +79,7 @@ impl NeighbourKind {
 /// SSIM, 1 - UQI, MSE, or 100 dB - PSNR.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CaseToAnnotate {
-    /// Its position in the selection, from 1.
+    /// Position in the selection, from 1.
     pub rank: u32,
     /// The case to annotate, by its id.
     pub case_id: String,

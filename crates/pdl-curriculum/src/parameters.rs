@@ -33,7 +33,7 @@ pub enum Order {
     Typical,
     /// Smallest score first.
     Atypical,
-    /// By the hash of --order-seed and case id.
+    /// Random, by the hash of --order-seed and case id.
     Random,
     /// Greedily selects the case farthest from those selected, starting with the most typical one
     /// (k-centre greedy).

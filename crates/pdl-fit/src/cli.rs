@@ -218,7 +218,8 @@ mod tests {
         for (name, main) in all {
             let command = program.find_subcommand(name).unwrap();
             let options: Vec<_> = command.get_arguments().filter(|arg| !arg.is_positional()).collect();
-            let first = options.iter().filter(|arg| arg.get_help_heading() == Some(pdl_console::MAIN_OPTIONS));
+            let first =
+                options.iter().filter(|arg| arg.get_help_heading() == Some(pdl_console::MAIN_OPTIONS));
             let first: BTreeSet<&str> = first.map(|arg| arg.get_id().as_str()).collect();
             assert_eq!(first, main.iter().copied().collect(), "{name}");
             let is_hidden = options.iter().any(|arg| arg.get_id() == "grow_share" && arg.is_hide_set());

@@ -25,12 +25,12 @@ const MOST_VALUES: usize = 10;
 /// counted from 0. Memory: four bytes per voxel, and one piece of the file, within the free memory.
 ///
 /// # Errors
-/// [`ReadError`] if the file is missing, damaged, cut short, or not one volume of real numbers.
+/// [`ReadError`] if the file is missing, damaged, truncated, or not one volume of real numbers.
 pub fn read_image(path: &Path) -> Result<Image, ReadError> {
     read_image_within(path, &MemoryLimit::free().alone())
 }
 
-/// As [`read_image`], with memory out of a share.
+/// Like [`read_image`], with memory out of a share.
 ///
 /// # Errors
 /// [`ReadError`] as for [`read_image`].
@@ -54,7 +54,7 @@ pub fn read_labels(path: &Path) -> Result<Labels, ReadError> {
     read_labels_within(path, &MemoryLimit::free().alone())
 }
 
-/// As [`read_labels`], with memory out of a share.
+/// Like [`read_labels`], with memory out of a share.
 ///
 /// # Errors
 /// [`ReadError`] as for [`read_labels`].
@@ -62,7 +62,7 @@ pub fn read_labels_within(path: &Path, memory: &MemoryShare<'_>) -> Result<Label
     try_labels(path, None, memory).map_err(|unread| unread.error)
 }
 
-/// As [`read_labels_within`], with voxels rounded to a label that is `round_within` or nearer
+/// Like [`read_labels_within`], with voxels rounded to a label that is `round_within` or nearer
 /// (0.001 if it is not given); the error lists the files that caused it.
 ///
 /// # Errors
@@ -169,7 +169,7 @@ pub fn read_image_stack(path: &Path, geometry: &StackGeometry) -> Result<Image, 
     read_image_stack_within(path, geometry, &MemoryLimit::free().alone())
 }
 
-/// As [`read_image_stack`], with memory out of a share.
+/// Like [`read_image_stack`], with memory out of a share.
 ///
 /// # Errors
 /// [`ReadError`] as for [`read_image_stack`].
@@ -191,7 +191,7 @@ pub fn read_label_stack(path: &Path, geometry: &StackGeometry) -> Result<Labels,
     read_label_stack_within(path, geometry, &MemoryLimit::free().alone())
 }
 
-/// As [`read_label_stack`], with memory out of a share.
+/// Like [`read_label_stack`], with memory out of a share.
 ///
 /// # Errors
 /// [`ReadError`] as for [`read_label_stack`].

@@ -23,7 +23,13 @@ pub fn summary_lines(summary: &[EvaluationSummary], surfaces: SurfaceOptions) ->
     }
     lines.push(format!(
         "{:<width$}  {:>7}  {:>6}  {:>11}  {:>11}  {:>18}  {:>18}",
-        "label", "present", "absent", "sensitivity", "specificity", "false positive, ml", "false negative, ml"
+        "label",
+        "present",
+        "absent",
+        "sensitivity",
+        "specificity",
+        "false positive, ml",
+        "false negative, ml"
     ));
     for EvaluationSummary { name, detection, .. } in summary {
         let Detection { cases_with, cases_without, .. } = detection;

@@ -77,7 +77,7 @@ pub enum PrepareError {
     /// Every case failed.
     #[error("none of the {count} cases could be prepared; the first: {first}")]
     AllFailed {
-        /// Their number.
+        /// Number of the cases.
         count: usize,
         /// Why the first did.
         first: String,

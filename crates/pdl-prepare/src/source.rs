@@ -28,7 +28,7 @@ pub(crate) struct Source {
     pub channels: Vec<Volume<f32>>,
     /// `None` for a case without a label.
     pub labels: Option<LabelMap>,
-    /// Their crop.
+    /// Crop of the images.
     pub cropped: Cropped,
 }
 

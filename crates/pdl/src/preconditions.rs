@@ -36,17 +36,17 @@ pub(crate) struct Requirements<'a> {
 }
 
 impl<'a> Requirements<'a> {
-    /// Of a command that runs stages, and so writes to `out`.
+    /// Requirements of a command that runs stages, and so writes to `out`.
     pub(crate) fn stages(out: &'a Path, curated: Option<&'static [Made]>) -> Self {
         Self { out: Some(out), cohort: None, curated, threads: true, lock: true, resumes: true }
     }
 
-    /// Of a command that reads a curation folder.
+    /// Requirements of a command that reads a curation folder.
     pub(crate) fn curated(out: &'a Path, made: &'static [Made]) -> Self {
         Self { out: Some(out), curated: Some(made), threads: true, ..Self::default() }
     }
 
-    /// Of a command that reads a manifest, wherever it lies.
+    /// Requirements of a command that reads a manifest, wherever it lies.
     pub(crate) fn manifest(path: &'a Path) -> Self {
         Self { out: Some(path), threads: true, ..Self::default() }
     }
@@ -92,7 +92,7 @@ pub const PROXIES: Made = Made { name: proxies::FOLDER, what: "proxies", by: "pr
 pub const PAIRS: Made = Made { name: pairs::FOLDER, what: "pairs", by: "compare" };
 /// The curriculum, which `rank` writes.
 pub const MANIFEST: Made = Made { name: manifest::INFO_FILE, what: "manifest", by: "rank" };
-/// What every stage up to `compare` leaves.
+/// Files of every stage up to `compare`.
 pub const PAIRED: &[Made] = &[CASES, PREPARED, PROXIES, PAIRS];
 
 /// Checks the folders of a command that reads a cohort.
@@ -174,7 +174,7 @@ pub fn check_curated(out: &Path, made: &[Made]) -> Result<()> {
     bail!("{}", no_curation(out))
 }
 
-/// What a folder without cases seems to be, and what to do.
+/// Describes a folder without cases, and what to do.
 pub(crate) fn no_curation(out: &Path) -> String {
     let shown = out.display();
     let around = out.ancestors().skip(1).find(|folder| folder.join(cases::FILE).is_file());

@@ -78,7 +78,7 @@ pub(super) fn listed_cases(root: &Path, memory: &MemoryShare<'_>) -> Result<Opti
     Ok(Some(Layout { cases, kind: "the cases that dataset.json lists", ..Layout::default() }))
 }
 
-/// What is said of nnU-Net's splits beside a data set.
+/// Finding about nnU-Net's splits beside a data set.
 ///
 /// # Errors
 /// [`StoreError`] when the machine keeps the file from being looked at.

@@ -27,7 +27,7 @@ const UNREAD: [&str; 16] = [
     ".mgz", ".mgh", ".npy", ".npz", ".mat", ".h5", ".hdf5", ".mnc", ".vtk", ".vti", ".pt", ".zarr", ".zip",
     ".tar", ".tar.gz", ".tgz",
 ];
-/// What the names of hidden folders begin with, and of those that a layout knows.
+/// Prefixes of the names of hidden folders and of folders that a layout knows.
 const OF_LAYOUT: [&str; 3] = [".", "images", "labels"];
 /// Words of the names of lists of splits.
 const SPLIT_WORDS: [&str; 4] = ["split", "splits", "fold", "folds"];
@@ -92,7 +92,8 @@ pub(super) fn folders_beside(root: &Path, cases: &[DiscoveredCase]) -> Result<Op
     Ok((!found.is_empty()).then(|| Finding::new(Code::ImagesUnused, message)))
 }
 
-/// What is wrong with a folder without volumes, if its files are of formats that are not read.
+/// Describes the problem with a folder without volumes, if its files are of formats that are not
+/// read.
 pub(super) fn unread_formats(files: &[PathBuf]) -> Option<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for path in files {

@@ -41,7 +41,7 @@ pub(crate) struct ImportedDataset {
     pub modality: Option<Modality>,
     /// Names of the imported channels.
     pub channels: Vec<String>,
-    /// As the dataset states them.
+    /// Labels as the dataset states them.
     pub labels: Option<DatasetLabels>,
     /// The values that its regions are written as.
     pub regions_class_order: Option<Value>,

@@ -130,7 +130,7 @@ impl Predictor<'_> {
         (BATCH_VOXELS / self.window.iter().product::<usize>()).max(1)
     }
 
-    /// As [`Predictor::planes`], from `batch` windows at a time that are summed as `kind`.
+    /// Like [`Predictor::planes`], from `batch` windows at a time that are summed as `kind`.
     fn planes_by<'b>(
         &'b self,
         case: &'b Case,
@@ -162,7 +162,7 @@ impl Predictor<'_> {
     }
 
     /// Estimated bytes that the prediction of a case of `shape` (z, y, x) takes beside its image,
-    /// for a grid of so many voxels.
+    /// for a grid of `voxels` voxels.
     pub fn bytes(&self, shape: [usize; 3], voxels: u64) -> u64 {
         let (tiling, classes) = (Tiling::new(shape, self.window), self.net.plan().classes as u64);
         let of_sum = if self.sums_kind(shape) == Kind::Half { 2 } else { 4 };

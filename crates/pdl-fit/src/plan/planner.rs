@@ -29,12 +29,12 @@ const AFTER_ALL_ACTIVE: f64 = 1.5;
 /// A run is augmented by default from so many times on that its patches cover the training images.
 const AUGMENTED_FROM: f64 = 100.0;
 
-/// What a plan is derived from.
+/// Inputs of a plan: settings, cohort and measured speed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Planner<'a> {
-    /// What the user set.
+    /// Settings of the user.
     pub settings: &'a Settings,
-    /// What the cohort is like.
+    /// Properties of the cohort.
     pub cohort: &'a Cohort<'a>,
     /// Converts a length in seconds; without it, as before steps are timed, the default length is
     /// used.

@@ -419,7 +419,7 @@ fn needed(seen: &Survey, section: &str, key: &str) -> Option<String> {
     }
 }
 
-/// Of several modalities the most frequent one.
+/// The most frequent of several modalities.
 fn most_frequent(seen: &Survey) -> Option<Modality> {
     seen.modalities.iter().max_by_key(|(_, count)| **count).map(|(modality, _)| *modality)
 }

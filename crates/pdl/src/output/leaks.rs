@@ -111,7 +111,5 @@ pub(crate) fn line(audit: &Audit) -> String {
     let labels =
         labels.map_or(String::new(), |labels| format!("; {} to look at", counted(labels.flagged, "label")));
     let leaks = counted(audit.leaks, "pair");
-    format!(
-        "duplicates: {leaks} across splits, {joined} across patients of one split{apart}{drift}{labels}"
-    )
+    format!("duplicates: {leaks} across splits, {joined} across patients of one split{apart}{drift}{labels}")
 }

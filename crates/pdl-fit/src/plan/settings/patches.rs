@@ -21,7 +21,7 @@ pub enum Augment {
 }
 
 impl Augment {
-    /// Its name on the command line.
+    /// Name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
