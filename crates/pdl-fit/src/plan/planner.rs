@@ -339,8 +339,8 @@ mod tests {
             horizon(&line, Some(&Speed { parts: timed.collect() }), &schedule, &parts)
         };
         assert_eq!(steps("--steps 7"), 7);
-        assert_eq!(steps("--samples 41"), 5);
-        assert_eq!(steps("--samples 42 --batch-start 5 --batch-share 0.6"), 6);
+        assert_eq!(steps("--patch-count 41"), 5);
+        assert_eq!(steps("--patch-count 42 --batch-start 5 --batch-share 0.6"), 6);
         assert_eq!(steps("--epochs 5"), 3 + 2 * 3);
         // One patch per step, hence one case instead of two, for the first quarter: 2 + 2 + 1, then
         // 3 + 3.
