@@ -401,7 +401,7 @@ impl Keeper<'_> {
 
 /// A file as it is now.
 struct Seen {
-    /// As it is named.
+    /// Path as the cohort names it.
     path: PathBuf,
     /// Without links.
     real: PathBuf,
@@ -429,7 +429,7 @@ fn channel_file_name(case: &str, channel: &str) -> String {
     format!("{case}.{channel}.nii.gz")
 }
 
-/// As int16 where that holds every voxel exactly, else as float32.
+/// Writes int16 where that holds every voxel exactly, else as float32.
 fn write_image(path: &SafePath, image: &Volume<f32>) -> Result<(), StoreError> {
     let fits = |v: &f32| f32::from(*v as i16) == *v; // the cast drops fractions, and clamps
     if image.voxels.iter().all(fits) {

@@ -178,7 +178,7 @@ fn patients(rows: &[&CaseRow]) -> usize {
     rows.iter().map(|row| row.patient_id.as_str()).collect::<BTreeSet<_>>().len()
 }
 
-/// Pairs of cases that alignment shows to be alike.
+/// Pairs of cases that agree after alignment.
 #[derive(Default)]
 struct Alike {
     /// Transformed duplicates.

@@ -157,7 +157,7 @@ impl LabelFile {
 /// Files that were skipped, by reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetAside {
-    /// As one of a fixed list.
+    /// The reason, from a fixed list.
     pub why: SkipReason,
     /// Why, in words, with what is wrong.
     pub reason: String,

@@ -38,7 +38,7 @@ pub fn read_image_within(path: &Path, memory: &MemoryShare<'_>) -> Result<Image,
     try_image(path, memory).map_err(|unread| unread.error)
 }
 
-/// As [`read_image_within`]; who gets no image learns which files that rests on.
+/// Like [`read_image_within`]; the error lists the files that caused it.
 ///
 /// # Errors
 /// [`Unread`], as for [`read_image`].

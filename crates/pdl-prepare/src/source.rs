@@ -88,7 +88,7 @@ fn read_labels(
 
 /// The grid of the first channel, for the others.
 struct Reference {
-    /// As the first channel's file states it.
+    /// Grid as the first channel's file states it.
     grid: Grid,
     /// Whether the user's orientation overrides those of all files.
     overridden: bool,

@@ -15,8 +15,8 @@ use crate::ssim::setup::Kernel;
 use crate::ssim::views::{Similarity, VolumeView};
 use crate::ssim::window::SsimWindow;
 
-/// Values whose magnitude exceeds so many data ranges are refused: their squares leave float32 no
-/// digits for the constants of SSIM, and the data range is most likely not theirs.
+/// Maximum magnitude of values, in data ranges. The squares of larger ones leave no digits of
+/// float32 for the constants of SSIM, and the data range is most likely wrong.
 const MOST_RANGES: f32 = 1000.0;
 
 /// Voxels of the pairs of a tile: few enough that a caller can stop within a second.

@@ -21,7 +21,7 @@ const FULL_SIDE: f64 = 64.0;
 /// 64 x 64 x 64 voxels.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SameImage {
-    /// As the user has it.
+    /// `--duplicate-ssim`.
     stated: f32,
     /// Minimum SSIM of duplicates on these proxies.
     pub limit: f32,

@@ -1,8 +1,8 @@
 //! The vote of similar cases on a case's labels.
 //!
 //! Locally weighted voting (Artaechevarria, Munoz-Barrutia and Ortiz-de-Solorzano 2009): in every
-//! cell a voter counts by how alike the two images are about that cell. The weights are those of
-//! inverse-power distances: 1 / (e + d)^3, where d is the mean squared difference over 3 x 3 x 3
+//! cell a voter is weighted by the local similarity of the two images, with the inverse power of
+//! their distance: 1 / (e + d)^3, where d is the mean squared difference over 3 x 3 x 3
 //! cells of images in standard deviations.
 
 use std::collections::BTreeMap;

@@ -33,7 +33,7 @@ pub(crate) enum Spacing {
     Single,
     /// Every gap is the same, mm.
     Even(f64),
-    /// Every gap is a multiple of the smallest, which is in mm; so many slices are missing.
+    /// Every gap is a multiple of the smallest: that gap in mm, and the number of missing slices.
     Gaps(f64, usize),
     Uneven,
 }

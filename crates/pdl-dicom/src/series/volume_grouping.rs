@@ -25,13 +25,13 @@ const FEWEST_SLICES: usize = 3;
 const MOST_COMPARED: usize = 8;
 /// Name of the attribute that distinguishes stacks side by side.
 const PLACE_IN_PLANE: &str = "place in the plane";
-/// The stack that is left when other images of a series are taken out reaches over this share of
-/// the positions at least.
+/// Minimum fraction of the positions that the stack must cover after other images of a series are
+/// removed.
 const MAIN_SHARE: f64 = 0.6;
-/// A gap wider than this many times the median one, and than so many millimetres, is not filled.
+/// Maximum gap that is filled, as a multiple of the median gap, and in mm.
 const WIDEST_GAP: f64 = 4.5;
 const WIDEST_GAP_MM: f64 = 15.0;
-/// Cosine of the angle between the normals of slices that lie alike.
+/// Minimum cosine of the angle between the normals of parallel slices.
 const PARALLEL: f64 = 0.999;
 
 /// A stack of frames, with findings about it.

@@ -26,7 +26,8 @@ const LEAST_STEPS: u64 = 400;
 const LEAST_EPOCHS: u64 = 60;
 /// Minimum of the default length, as a multiple of the steps until all cases are active.
 const AFTER_ALL_ACTIVE: f64 = 1.5;
-/// A run is augmented by default from so many times on that its patches cover the training images.
+/// Minimum number of times that the patches of a run cover the training images for augmentation to
+/// be on by default.
 const AUGMENTED_FROM: f64 = 100.0;
 
 /// Inputs of a plan: settings, cohort and measured speed.
