@@ -108,7 +108,7 @@ fn program() -> clap::Command {
 
 /// The way through the program: what to type, and what it does.
 const START: [(&str, &str); 3] = [
-    ("pdl-fit train OUT", "Train a U-Net, and evaluate it on the validation set"),
+    ("pdl-fit train OUT", "Train a U-Net and measure its validation Dice"),
     ("pdl-fit evaluate OUT/runs/NAME --split test", "Measure it on the test set"),
     ("pdl-fit predict OUT/runs/NAME IMAGES --out FOLDER", "Segment new images"),
 ];
