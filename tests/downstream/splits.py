@@ -60,7 +60,8 @@ def copies_in_the_test_folder(user):
     cases = user.curate(codes=(0, 3))
     said = user.run(user.pdl, "audit", user.out, codes=(0, 3))
     missed = [name for name in ("same_float", "noisy", "cropped", "changed") if f"t_{name}" not in said]
-    # A copy that is cropped at several sides is compared at another scale; `pdl help splits` says so.
+    # A copy that is cropped at several sides is compared at another scale; `pdl help splits` says
+    # so.
     expect("copies that are not told", ["cropped"], missed)
     return cases.summary()
 

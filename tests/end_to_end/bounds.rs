@@ -141,7 +141,7 @@ fn one_bad_case_of_every_format_is_rejected_by_name_and_the_others_go_on() {
         rejected(&cases, case, "too-large", "of memory, and the limit is 64.0 MiB");
         rejected(&cases, case, "too-large", "allow more (--memory)");
     }
-    rejected(&cases, "lie", "unreadable-image", "cut short");
+    rejected(&cases, "lie", "unreadable-image", "truncated");
     rejected(&cases, "metres", "implausible-size", "wrong unit");
     rejected(&cases, "micrometres", "implausible-size", "wrong unit");
     assert_eq!(row(&cases, "absurd").status, Status::Rejected);

@@ -65,7 +65,7 @@ fn bad_cases_are_listed_and_stop_nothing() {
 
     let expected = [
         ("no_image", "no-image", "a label without an image"),
-        ("truncated", "unreadable-image", "cut short"),
+        ("truncated", "unreadable-image", "truncated"),
         ("other_shape", "shape-mismatch", "voxels, its label"),
         ("not_a_number", "not-finite", "1 voxel is NaN or infinite"),
         ("fractions", "unreadable-label", "--round-labels"),

@@ -208,7 +208,7 @@ fn plant(tree: &Path) -> BTreeSet<String> {
             planted.insert(object.element(tag).unwrap().to_str().unwrap().trim_end_matches('\0').to_owned());
         }
     }
-    // A slice cut short in its pixels, one in its header, a damaged structure set, and files that
+    // A slice truncated in its pixels, one in its header, a damaged structure set, and files that
     // are none.
     let cut = |path: PathBuf, share: usize| {
         let bytes = fs::read(&path).unwrap();

@@ -69,7 +69,8 @@ fn a_table_that_expands_beyond_the_memory_is_refused() {
             damaged[at..end].copy_from_slice(&[0xff, 0xff, 0xff, 0x07][..end - at]);
             fs::write(&own, damaged).unwrap();
             let limit = pdl_store::memory::MemoryLimit::new(64 << 20);
-            let _ = pdl_store::table::read_text(&own, "patient", &limit.alone()); // no panic, and no abort
+            // no panic, and no abort
+            let _ = pdl_store::table::read_text(&own, "patient", &limit.alone());
         }
     }
 }

@@ -208,7 +208,7 @@ fn every_file_of_a_tree_is_accounted_for() {
     for line in ["files       10 files", "6  read as images", "1  read as labels"] {
         assert!(told.contains(line), "{told}");
     }
-    assert!(told.contains("2  set aside: not a DICOM file [not-dicom]"), "{told}");
+    assert!(told.contains("2  skipped: not a DICOM file [not-dicom]"), "{told}");
     let json: serde_json::Value =
         serde_json::from_str(&run_ok(&["summary", out, "--files", "--json"])).unwrap();
     let expected = serde_json::json!({ "image": 6, "label": 1, "rejected": 0, "skipped": { "not-dicom": 2, "copy": 1 } });

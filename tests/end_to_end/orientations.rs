@@ -50,7 +50,8 @@ fn with_qform_alone(path: &Path, affine: &Affine) {
     let mut bytes = Vec::new();
     flate2::read::GzDecoder::new(fs::File::open(path).unwrap()).read_to_end(&mut bytes).unwrap();
     let spacing = affine.spacing_mm();
-    let mut r = [0, 1, 2].map(|axis| affine.step_mm(axis).map(|v| v / spacing[axis])); // r[column][row]
+    // r[column][row]
+    let mut r = [0, 1, 2].map(|axis| affine.step_mm(axis).map(|v| v / spacing[axis]));
     let [a, b, c] = r;
     let det = a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0])
         + a[2] * (b[0] * c[1] - b[1] * c[0]);

@@ -115,7 +115,7 @@ fn tiles_memory_and_threads_change_no_byte() {
     assert_eq!(wrong.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("20 cases make 3 blocks"));
 
-    // A part file cut short is found and made again; the others stay.
+    // A part file that is truncated is found and made again; the others stay.
     let part = out.path().join("pairs/00000-00001.parquet");
     let bytes = fs::read(&part).unwrap();
     fs::write(&part, &bytes[..bytes.len() / 2]).unwrap();
@@ -279,7 +279,7 @@ fn a_comparison_killed_at_any_moment_goes_on_to_the_same_bytes() {
         let _ = child.kill(); // SIGKILL; one that has ended by itself is fine
         child.wait().unwrap();
     }
-    // A part cut short is found, too.
+    // A part that is truncated is found, too.
     let part = fs::read_dir(whole.path().join("pairs")).unwrap().next().unwrap().unwrap().file_name();
     let cut = out.path().join("pairs").join(part);
     if let Ok(bytes) = fs::read(&cut) {

@@ -71,7 +71,8 @@ fn shards_hold_the_volumes_in_rank_order_and_every_split_has_its_own() {
 #[test]
 fn shards_repeat_their_bytes_and_those_of_an_earlier_export_go() {
     let (out, dest) = (curated("ct"), folder());
-    shards(out, dest.path(), &["--shard-size", "1"]); // every case is larger, and so has a shard of its own
+    // every case is larger, and so has a shard of its own
+    shards(out, dest.path(), &["--shard-size", "1"]);
     assert_eq!(files(dest.path()).len(), 24 + 1);
     std::fs::write(dest.path().join("mine.tar"), b"not pdl's").unwrap();
     shards(out, dest.path(), &[]);

@@ -33,8 +33,9 @@ ALLOCATION, NO_MEMORY = "allocation", "error=ENOMEM"
 LARGE = 65536
 CASES = 6
 MACHINE, FAILED = 7, 1
-# How a run may end: done (the call was of no matter, or tried again), by the machine, killed, aborted by the allocator;
-# a codec of tables that gets no memory panics, and its file is called damaged.
+# How a run may end: done (the call was of no matter, or tried again), by the machine, killed,
+# aborted by the allocator; a codec of tables that gets no memory panics, and its file is called
+# damaged.
 ALLOWED = {
     "signal=KILL": {0, 137, -9},
     "error=EIO": {0, MACHINE},

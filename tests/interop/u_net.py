@@ -21,7 +21,8 @@ def u_net(weights, plan, x, training=False):
         x = conv(x, kernel, padding=[side // 2 for side in kernel.shape[2:]])
         scale, shift = weights[f"{name}.norm.weight"], weights[f"{name}.norm.bias"]
         if plan["norm"] == "instance":
-            # Instance norm, as one group a channel: `functional.instance_norm` gives up channels-last memory.
+            # Instance norm, as one group a channel: `functional.instance_norm` gives up
+            # channels-last memory.
             return functional.group_norm(x, len(scale), scale, shift, eps=1e-5)
         figures = weights[f"{name}.norm.mean"], weights[f"{name}.norm.variance"]
         return functional.batch_norm(x, *figures, scale, shift, training=training, eps=1e-5)

@@ -149,7 +149,8 @@ def totalsegmentator(root):
         split[case] = splits[n - 1]
         rows.append(f"{case};{50 + n};m;institute {n % 3};{splits[n - 1]}")
     (root / "meta.csv").write_text("image_id;age;gender;institute;split\n" + "\n".join(rows) + "\n")
-    labels = sorted(set(CT_LABELS.values()) - {"esophagus"})  # the mask of the heart holds all of it
+    # the mask of the heart holds all of it
+    labels = sorted(set(CT_LABELS.values()) - {"esophagus"})
     return {
         "cases": COUNT, "patients": COUNT, "labels": labels, "split": split, "image": "s0001/ct.nii.gz",
         "codes": ["overlapping-structures"],

@@ -109,7 +109,7 @@ pub enum ClusterError {
     #[error("the scheduler at {scheduler} does not answer: {reason}")]
     #[serde(skip)]
     SchedulerGone {
-        /// Its address.
+        /// Address.
         scheduler: Address,
         /// What happened instead of an answer.
         reason: String,
@@ -127,7 +127,7 @@ pub enum ClusterError {
     #[error("the run on the scheduler at {scheduler} failed: {message}")]
     #[serde(skip)]
     RunFailed {
-        /// Its address.
+        /// Address.
         scheduler: Address,
         /// The engine's text.
         message: String,
@@ -136,7 +136,7 @@ pub enum ClusterError {
     #[error("the cluster reported success, but {missing} tiles are missing")]
     #[serde(skip)]
     ResultsMissing {
-        /// Their number.
+        /// Number of missing tiles.
         missing: usize,
     },
     /// A run ended early; completed results are kept.

@@ -54,7 +54,7 @@ use crate::worker::TileWorker;
 /// always at hand.
 const TASKS: usize = 2;
 
-/// Time between two signs of life.
+/// Interval between two heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Time between two attempts to reach the scheduler.
 const RETRY: Duration = Duration::from_millis(500);
@@ -81,7 +81,7 @@ pub struct ExecutorArgs {
     /// Folder for data from S3 storage; default: the system's temporary folder.
     #[arg(long, value_name = "FOLDER")]
     cache: Option<PathBuf>,
-    /// Limit of the voxels in --cache.
+    /// Maximum size of --cache.
     #[arg(long, default_value_t = ByteSize::gib(20), value_name = "SIZE")]
     cache_size: ByteSize,
     /// The only instruction set to compute with, for tests; default: all of this machine.
@@ -286,7 +286,8 @@ async fn leave(mut scheduler: Scheduler, executor: &Executor) {
         executor_id: executor.metadata.id.clone(),
         reason: "stopped on its machine".to_owned(),
     };
-    let _ = tokio::time::timeout(HEARTBEAT, scheduler.executor_stopped(left)).await; // else by its silence
+    // else by its silence
+    let _ = tokio::time::timeout(HEARTBEAT, scheduler.executor_stopped(left)).await;
 }
 
 /// Returns after Ctrl-C or SIGTERM.

@@ -40,7 +40,7 @@ struct Cli {
 enum Command {
     /// Make a certificate authority for a cluster, and the certificate of its members.
     ///
-    /// Copy DIR without ca.key to every machine, and pass it to every part with --tls.
+    /// Copy DIR without ca.key to every machine, and pass it to every process with --tls.
     InitCerts {
         /// Folder for the certificates.
         #[arg(value_name = "DIR")]

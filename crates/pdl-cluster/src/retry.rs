@@ -1,4 +1,5 @@
-//! Repetition of tasks on an executor while files or the object store are out of reach.
+//! Repetition of tasks on an executor while files or the object store are out of reach. For an
+//! executor that dies see "When a machine fails" in the documentation of the crate.
 
 use std::time::Duration;
 

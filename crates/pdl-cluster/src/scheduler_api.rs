@@ -27,7 +27,7 @@ pub struct SchedulerApi {
 /// An executor as the scheduler lists it.
 #[derive(Debug, Deserialize)]
 pub struct ExecutorState {
-    /// Its id, which names its instruction sets:
+    /// Id, which names its instruction sets:
     /// [`instruction_sets`](crate::executor_id::instruction_sets).
     pub id: String,
     /// Host under which others reach it.

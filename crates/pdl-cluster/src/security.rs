@@ -34,11 +34,11 @@ pub struct SecurityArgs {
     /// address that other machines can reach.
     #[arg(long, value_name = "DIR", env = "PDL_CLUSTER_TLS", conflicts_with_all = ["token", "insecure"])]
     tls: Option<PathBuf>,
-    /// File that admits to a cluster on this machine alone; the scheduler makes it with mode 0600.
-    /// Default: ~/.cache/pdl/cluster.token.
+    /// Authentication token for a cluster on this machine; the scheduler makes the file with mode
+    /// 0600. Default: ~/.cache/pdl/cluster.token.
     #[arg(long, value_name = "FILE", env = "PDL_CLUSTER_TOKEN", conflicts_with = "insecure")]
     token: Option<PathBuf>,
-    /// Do without certificates: whoever reaches a port can run work, read results and cancel jobs.
+    /// Disable authentication: whoever reaches a port can run work, read results and cancel jobs.
     #[arg(long)]
     insecure: bool,
 }

@@ -40,8 +40,8 @@ pub(crate) struct Checked {
     /// The channels after the first, in order.
     #[serde(default)]
     pub channels: Vec<CheckedChannel>,
-    /// Of the image's shape and values, however its file stores them; empty where they could not be
-    /// read.
+    /// BLAKE3 hash of the image's shape and values, however its file stores them; empty where they
+    /// could not be read.
     pub voxels_blake3: String,
     pub looks_like_ct: bool,
     pub rejected: bool,
@@ -56,7 +56,7 @@ pub(crate) struct CheckedChannel {
     /// min, max, mean, std, p00_5, p99_5 on the grid of the first channel.
     pub intensity: Option<[f64; 6]>,
     pub looks_like_ct: bool,
-    /// Its files, as far as they could be read.
+    /// Files, as far as they could be read.
     #[serde(skip)]
     pub parts: Vec<Part>,
 }
@@ -199,7 +199,7 @@ pub(crate) fn check(
 struct FurtherChannels<'a> {
     found: &'a DiscoveredCase,
     channels: &'a CohortChannels,
-    /// That of the first channel, if it could be read.
+    /// Grid of the first channel, if it could be read.
     grid: Option<Grid>,
     /// Whether the user's orientation overrides those of all files.
     overridden: bool,
@@ -474,7 +474,7 @@ struct Unreadable {
     memory: Option<MemoryError>,
 }
 
-/// What is wrong with a file, and what makes labels of its numbers where that is it.
+/// Describes the problem with a file; where its values are not labels, says how to convert them.
 pub(crate) fn reason(error: &ReadError) -> String {
     let between = |value: f32| value.fract() != 0.0 && (0.0..f32::from(u16::MAX)).contains(&value);
     match error {
@@ -499,7 +499,7 @@ pub(crate) fn reason(error: &ReadError) -> String {
     }
 }
 
-/// As [`reason`], for a label map: its volumes are no frames of a film.
+/// Like [`reason`], for a label map: its volumes are no frames of a film.
 pub(crate) fn reason_of_labels(error: &ReadError) -> String {
     match error {
         ReadError::Frames { frames, .. } => format!(

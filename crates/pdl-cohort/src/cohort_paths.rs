@@ -41,7 +41,7 @@ impl Place {
         Ok(paths::relative(&self.out, &self.absolute(path)?))
     }
 
-    /// As [`Place::text`], with all links followed.
+    /// Like [`Place::text`], with all links followed.
     ///
     /// # Errors
     /// As [`Place::text`].

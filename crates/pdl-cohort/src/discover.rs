@@ -35,7 +35,7 @@ mod folders;
 mod image_list;
 mod named_channels;
 mod named_columns;
-mod named_finding;
+mod maskable_finding;
 mod numbered_files;
 mod structure_folders;
 mod subject_table;
@@ -75,13 +75,13 @@ pub struct DiscoveredCase {
     pub channels: BTreeMap<u32, PathBuf>,
     /// Spacing and axes that are stated for its stacks of slices.
     pub stacks: StackHint,
-    /// Its values in the requested columns; `None` for blank cells.
+    /// Values in the requested columns; `None` for blank cells.
     pub carried: ExtraColumns,
-    /// Its cell in the column `labels_annotated`, as text.
+    /// Cell in the column `labels_annotated`, as text.
     pub annotated: Option<String>,
     /// The labels that its structure sets or segmentations name, if it has any.
     pub named: Option<BTreeSet<u16>>,
-    /// Its values in the columns that state its origin, such as a site.
+    /// Values in the columns that state its origin, such as a site.
     pub origins: BTreeMap<String, String>,
     /// Findings from the import of its files.
     pub findings: Vec<Finding>,
@@ -131,7 +131,7 @@ pub fn find(path: &Path, carry: &BTreeSet<String>) -> Result<Layout, CohortError
     find_within(path, carry, &MemoryLimit::free().alone())
 }
 
-/// As [`find`], with memory out of a share.
+/// Like [`find`], with memory out of a share.
 ///
 /// # Errors
 /// As [`find`], and [`StoreError::Memory`] when the table has more rows than there is memory for.
@@ -146,7 +146,7 @@ pub fn find_within(
     Ok(layout)
 }
 
-/// As [`find_within`], but the cases have no ids yet.
+/// Like [`find_within`], but the cases have no ids yet.
 pub(crate) fn discover(
     path: &Path,
     carry: &BTreeSet<String>,
@@ -174,12 +174,12 @@ fn layout_of(path: &Path, carry: &BTreeSet<String>, memory: &MemoryShare<'_>) ->
         if !has_table {
             layout.findings.extend(dataset_json::splits_beside(path)?);
             let beside = unused_files::beside(path, layout.tables)?;
-            layout.tell_named(beside);
+            layout.add_maskable(beside);
             layout.findings.extend(unused_files::pictures_beside(path)?);
             // Some layouts name the images that they leave out themselves.
             if !layout.findings.iter().any(|finding| finding.code == Code::ImagesUnused) {
                 let folders = unused_files::folders_beside(path, &layout.cases)?;
-                layout.tell_named(folders);
+                layout.add_maskable(folders);
             }
         }
         let has_column =

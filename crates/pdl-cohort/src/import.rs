@@ -56,7 +56,7 @@ pub(crate) struct Volumes {
     pub labels: Option<LabelMap>,
     /// All files that were read.
     pub files: Files,
-    /// Their states before they were read.
+    /// States of the files before they were read.
     pub states: HashMap<PathBuf, FileState>,
     /// The labels that its structure sets or segmentations name, if it has any.
     pub named: Option<BTreeSet<u16>>,
@@ -96,11 +96,11 @@ const WRITTEN_VOXEL_BYTES: u64 = 2;
 pub(crate) enum ImportFailure {
     /// The files are invalid.
     Case(Vec<Finding>),
-    /// They need more memory than allowed, which is no defect of the files.
+    /// The files need more memory than allowed, which is no defect of the files.
     Memory(MemoryError),
     /// The machine failed: the state of the case is unknown.
     Machine(io::Error),
-    /// It failed before a file of the case was read.
+    /// The import failed before a file of the case was read.
     Store(StoreError),
 }
 
@@ -402,7 +402,7 @@ impl Keeper<'_> {
 
 /// A file as it is now.
 struct Seen {
-    /// As it is named.
+    /// Path as the cohort names it.
     path: PathBuf,
     /// Without links.
     real: PathBuf,
@@ -430,7 +430,7 @@ fn channel_file_name(case: &str, channel: &str) -> String {
     format!("{case}.{channel}.nii.gz")
 }
 
-/// As int16 where that holds every voxel exactly, else as float32.
+/// Writes int16 where that holds every voxel exactly, else as float32.
 fn write_image(path: &SafePath, image: &Volume<f32>) -> Result<(), StoreError> {
     let fits = |v: &f32| f32::from(*v as i16) == *v; // the cast drops fractions, and clamps
     if image.voxels.iter().all(fits) {

@@ -86,7 +86,7 @@ pub fn index(
     indexed.map_err(|error| if hides.get() { error.without_patients(cohort, out, &own) } else { error })
 }
 
-/// As [`index`], with errors that may name patients; `hides` is set where they must not.
+/// Like [`index`], with errors that may name patients; `hides` is set where they must not.
 fn index_openly(
     cohort: &Path,
     out: &Path,
@@ -491,7 +491,8 @@ fn check_once(
     }
     let checked = match check::check(found, stated, channels, memory)? {
         Ok(checked) => checked,
-        Err(error) => return Ok(Err(error)), // which is not recorded: with more memory it may be read
+        // which is not recorded: with more memory it may be read
+        Err(error) => return Ok(Err(error)),
     };
     let stamp =
         |part: &Part| Stamp::of_read(&place.out, &place.text(&part.path)?, part.state, part.blake3.clone());

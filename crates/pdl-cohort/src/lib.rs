@@ -195,7 +195,7 @@ pub enum CohortError {
     OpenKey {
         /// The key.
         path: PathBuf,
-        /// Its permissions.
+        /// Permissions.
         mode: u32,
     },
     /// A requested column does not exist.

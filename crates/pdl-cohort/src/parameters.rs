@@ -94,7 +94,7 @@ pub struct IndexParameters {
     /// table or of cases.parquet; `labels` balances the presence of every label. Patients keep the
     /// splits that they have. Not stratified when not given. To keep a site or another group whole
     /// in one split, use --group-by.
-    #[arg(long, value_delimiter = ',', value_name = "COLUMN[,COLUMN]")]
+    #[arg(long, value_delimiter = ',', value_name = "COLUMN[,COLUMN]", help_heading = "Splits")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stratify: Vec<String>,
     /// Column of the cohort's table or of cases.parquet whose groups, such as the patients of a
@@ -122,8 +122,8 @@ pub struct IndexParameters {
     /// label, in alphabetical order, where the later wins.
     #[arg(long, value_name = "PATTERN=NAME", value_delimiter = ',')]
     pub structures: Vec<String>,
-    /// Which labels are annotated in a case, that is, were looked for. The column labels_annotated
-    /// of the cohort's table can state them for each case (values or names separated by ; or all,
+    /// Which labels were annotated in a case, present or not. The column labels_annotated of the
+    /// cohort's table can state them for each case (values or names separated by ; or all,
     /// or none). An annotated label without a voxel is absent; whether a label that is not
     /// annotated is present is unknown. present: the labels that the case has. all: every label of
     /// the cohort. named: those that its structure set or segmentation names. by-COLUMN: those that

@@ -121,7 +121,7 @@ impl ImageReading {
         Ok(self.stack_spacing.is_some() && stack::is_stack(path)? && !(self.pictures && fault::is_dir(path)?))
     }
 
-    /// Of `paths` those of the channel that was taken, each with the name of its image, and how
+    /// Selects the `paths` of the channel that was taken, each with the name of its image, and how
     /// many hold other channels of these images. Names are as in nnU-Net: `CASE_0001` is channel 1
     /// of CASE.
     pub fn of_channel(&self, paths: Vec<PathBuf>) -> (Vec<(PathBuf, String)>, usize) {

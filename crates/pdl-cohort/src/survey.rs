@@ -26,7 +26,7 @@ const MOST_READ: usize = 12;
 /// The result of a survey.
 #[derive(Clone, Debug, Default)]
 pub struct Survey {
-    /// Its layout, in words.
+    /// Layout, in words.
     pub layout: &'static str,
     /// Cases with an image and a label.
     pub pairs: usize,
@@ -61,7 +61,7 @@ pub struct Survey {
     pub read: usize,
     /// Voxels along x, y, z: the least and the most.
     pub shapes: Option<[[u32; 3]; 2]>,
-    /// Their size in mm: the least and the most.
+    /// Smallest and largest voxel size along each axis, mm.
     pub spacings_mm: Option<[[f64; 3]; 2]>,
     /// Directions of the stored axes.
     pub orientations: BTreeSet<String>,
@@ -325,7 +325,8 @@ impl Structures {
             }
         }
         structures.names = found.into_values().collect();
-        structures.names.sort_by_key(|(_, count)| std::cmp::Reverse(*count)); // stable: then by name
+        // stable: then by name
+        structures.names.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         structures
     }
 }

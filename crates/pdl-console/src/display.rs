@@ -51,7 +51,8 @@ impl Display {
         let step =
             bars.add(styled("{msg:22} [{bar:30}] {human_pos}/{human_len}  {per_sec}  {eta} left  {prefix}"));
         let stages = styled("{msg}  {elapsed}");
-        stages.set_draw_target(ProgressDrawTarget::hidden()); // until `enter`: alone it would draw over the others
+        // until `enter`: alone it would draw over the others
+        stages.set_draw_target(ProgressDrawTarget::hidden());
         let plain = Plain { step: String::new(), done: 0, total: 0, written: Instant::now() };
         Self { bars, stages, step, workers: Mutex::default(), plain: (!terminal).then(|| Mutex::new(plain)) }
     }

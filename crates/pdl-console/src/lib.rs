@@ -2,8 +2,7 @@
 //!
 //! In: a command line that clap derives, results, warnings and progress. Out: results on stdout,
 //! the rest on stderr ([`say`], [`note`], [`report`], [`Display`]), an exit code ([`ExitStatus`],
-//! [`finish`]),
-//! short help ([`command`]), and the commands `completions` and `man` ([`Shell`]).
+//! [`finish`]), short help ([`command`]), and the commands `completions` and `man` ([`Shell`]).
 //!
 //! ```
 //! use pdl_console::{ExitStatus, counted, shorten, suggest};
@@ -30,4 +29,4 @@ pub use pdl_store::plural::counted;
 pub use pdl_store::shorten::{MOST_LISTED, shorten};
 pub use pdl_store::suggest;
 pub use shell::{Shell, ShellError};
-pub use short_help::command;
+pub use short_help::{MAIN_OPTIONS, command, main_options, without_main_options};

@@ -71,7 +71,7 @@ pub fn parse(program: clap::Command) -> Result<clap::ArgMatches, ExitCode> {
     parse_from(program, std::env::args_os()).map_err(ExitCode::from)
 }
 
-/// As [`parse`], of the words of another program's command line; the first is the program's name.
+/// Like [`parse`], of the words of another program's command line; the first is the program's name.
 ///
 /// # Errors
 /// How the program ended, when there is nothing to run.

@@ -1,4 +1,5 @@
-//! Short help: the first sentence of each option under `-h`, the whole under `--help`.
+//! Help: the first sentence of each option under `-h`, the whole under `--help`; the options that
+//! matter most under a heading of their own.
 
 use clap::{Arg, Command, CommandFactory};
 
@@ -11,8 +12,11 @@ const ENDS: [&str; 3] = [". ", "; ", ": "];
 /// The note of a default at the end of a help text.
 const DEFAULT: &str = " [default: ";
 
+/// Heading of the options of a command that matter most.
+pub const MAIN_OPTIONS: &str = "Main options";
+
 /// The command line of `C`: `-h` prints the first sentence of each option's help, `--help` the
-/// whole.
+/// whole. Options without a heading get [`MAIN_OPTIONS`].
 pub fn command<C: CommandFactory>() -> Command {
     let program = C::command();
     let name = program.get_name().to_owned();
@@ -23,12 +27,40 @@ pub fn command<C: CommandFactory>() -> Command {
 }
 
 fn shortened(command: Command) -> Command {
-    let command = command.mut_args(short).mut_subcommands(shortened);
+    let command = command.mut_args(|arg| headed(short(arg))).mut_subcommands(shortened);
     let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     match first_sentence(&about, &ENDS[..2]) {
         Some(first) if command.get_long_about().is_none() => command.about(first).long_about(about),
         _ => command,
     }
+}
+
+fn headed(arg: Arg) -> Arg {
+    let is_bare = arg.get_help_heading().is_none() && !arg.is_positional();
+    if is_bare { arg.help_heading(MAIN_OPTIONS) } else { arg }
+}
+
+/// `command` with the options of these ids under the heading [`MAIN_OPTIONS`].
+#[must_use]
+pub fn main_options(command: Command, ids: &[&str]) -> Command {
+    command.mut_args(
+        |arg| {
+            if ids.contains(&arg.get_id().as_str()) { arg.help_heading(MAIN_OPTIONS) } else { arg }
+        },
+    )
+}
+
+/// The commands of a program whose main options are not the first ones of their help, or more than
+/// five.
+#[must_use]
+pub fn without_main_options(program: &Command) -> Vec<String> {
+    let is_bad = |command: &&Command| {
+        let options = command.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set());
+        let headings: Vec<_> = options.map(Arg::get_help_heading).collect();
+        let main = headings.iter().filter(|heading| **heading == Some(MAIN_OPTIONS)).count();
+        main > 5 || main > 0 && headings[0] != Some(MAIN_OPTIONS) || headings.contains(&None)
+    };
+    program.get_subcommands().filter(is_bad).map(|command| command.get_name().to_owned()).collect()
 }
 
 /// Options of every command stay as they are, so that small commands keep a small help.

@@ -28,11 +28,11 @@ const SIMILARITY_BYTES: u64 = size_of::<f32>() as u64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum SelectionOrder {
-    /// Always the case that is farthest from its nearest labelled or selected case (k-centre
-    /// greedy): the selection reaches every corner of the cohort, outliers first.
+    /// Greedily selects the case farthest from its nearest labelled or selected case (k-centre
+    /// greedy): the selection covers the whole cohort, outliers first.
     KCentre,
-    /// Always the case that most raises the similarity of all cases to their nearest labelled or
-    /// selected one (facility location): the selection stands for the bulk of the cohort.
+    /// Greedily selects the case that most raises the similarity of all cases to their nearest
+    /// labelled or selected one (facility location): the selection represents the cohort.
     FacilityLocation,
 }
 
@@ -46,7 +46,7 @@ pub struct SelectionParameters {
     #[arg(long, value_enum, default_value_t = SelectionOrder::KCentre)]
     pub order: SelectionOrder,
     /// Metric by which cases are compared.
-    #[arg(long, value_enum, default_value_t = Metric::Ssim)]
+    #[arg(long, value_enum, default_value_t = Metric::Ssim, help_heading = "Similarity")]
     pub metric: Metric,
     /// Split to select from; cases of the other splits are then neither selected nor count as
     /// labelled. All splits when not given.
@@ -59,14 +59,14 @@ pub struct SelectionParameters {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NeighbourKind {
-    /// It has a label.
+    /// The neighbour has a label.
     Labelled,
-    /// It was selected before.
+    /// The neighbour was selected before.
     Selected,
 }
 
 impl NeighbourKind {
-    /// Its name in tables.
+    /// Name in tables.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Labelled => "labelled",
@@ -79,7 +79,7 @@ impl NeighbourKind {
 /// SSIM, 1 - UQI, MSE, or 100 dB - PSNR.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct CaseToAnnotate {
-    /// Its position in the selection, from 1.
+    /// Position in the selection, from 1.
     pub rank: u32,
     /// The case to annotate, by its id.
     pub case_id: String,

@@ -178,7 +178,7 @@ fn patients(rows: &[&CaseRow]) -> usize {
     rows.iter().map(|row| row.patient_id.as_str()).collect::<BTreeSet<_>>().len()
 }
 
-/// Pairs of cases that alignment shows to be alike.
+/// Pairs of cases that agree after alignment.
 #[derive(Default)]
 struct Alike {
     /// Transformed duplicates.
@@ -229,7 +229,8 @@ impl Audit {
         for link in &mut self.links {
             link.apart = apart.contains_key(&link.pair().names());
         }
-        self.links.sort_by_key(|link| !link.is_leak()); //  stable: each part stays ascending by case id
+        // stable: each part stays ascending by case id
+        self.links.sort_by_key(|link| !link.is_leak());
         self.leaks = self.links.iter().filter(|link| link.is_leak()).count();
     }
 }

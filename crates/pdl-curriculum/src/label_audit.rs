@@ -48,11 +48,11 @@ const SIDE: usize = 24;
 /// Below this overlap a label is also compared with its mirror image.
 const POOR: f64 = 0.5;
 
-/// By how much its mirror image must agree better for a label to be on the other side.
+/// Minimum gain in agreement of the mirror image for a label to count as on the wrong side.
 const BETTER: f64 = 0.2;
 
 impl LabelAudit {
-    /// What the audit's findings say about the labels.
+    /// The finding of the audit about the labels.
     pub(crate) fn finding(&self) -> Option<Finding> {
         let worst = self.worst().find(|own| own.decision.is_none())?;
         let open = self.worst().filter(|own| own.decision.is_none()).count();
@@ -116,13 +116,13 @@ pub(crate) fn unchanged(
 /// A case with a label map, and how its proxy lies about it.
 struct LabelledCase<'a> {
     row: &'a CaseRow,
-    /// Its row in the proxies.
+    /// Row in the proxies.
     proxy: usize,
-    /// Its prepared label map, relative to the curation folder.
+    /// Prepared label map, relative to the curation folder.
     label: String,
     /// Sides of the proxy's box along z, y, x, mm.
     box_mm: [f64; 3],
-    /// Sides of the prepared image as shares of that box, along x, y, z.
+    /// Sides of the prepared image as fractions of that box, along x, y, z.
     shares: [f64; 3],
 }
 
@@ -220,7 +220,8 @@ impl<'a> Cohort<'a> {
         };
         let mut labels: Vec<LabelAgreement> = agreements.iter().zip(&scores).map(shown).collect();
         let worst = |own: &LabelAgreement| own.score.unwrap_or(-1.0);
-        labels.sort_by(|a, b| worst(b).total_cmp(&worst(a))); //  stable: equals stay ascending by case id
+        // stable: equals stay ascending by case id
+        labels.sort_by(|a, b| worst(b).total_cmp(&worst(a)));
         let flagged = labels.iter().filter(|own| own.flagged).count();
         Ok(LabelAudit { key, cases: self.cases.len(), threshold: threshold.map(rounded), flagged, labels })
     }
@@ -273,7 +274,7 @@ struct Atlas<'a> {
 }
 
 impl<'a> Atlas<'a> {
-    /// Labels that a reviewer found wrong are left out.
+    /// Labels that a reviewer found wrong are excluded.
     fn new(
         cohort: &'a Cohort<'a>,
         labels: &[Vec<LabelCells>],

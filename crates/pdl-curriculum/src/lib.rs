@@ -61,7 +61,7 @@ pub enum CurriculumError {
     /// A labelled case was prepared when it had no label.
     #[error("case {case}: it has a label, but was prepared without; run `pdl prepare` again")]
     NotPrepared {
-        /// Its case id.
+        /// Case id.
         case: String,
     },
     /// The similarities of all cases need more memory than allowed.
@@ -75,7 +75,7 @@ pub enum CurriculumError {
     /// A prepared case is missing from `cases.parquet`.
     #[error("case {case}: prepared, but missing from cases.parquet; run `pdl prepare` again")]
     UnknownCase {
-        /// Its case id.
+        /// Case id.
         case: String,
     },
     /// The reviewer's decisions about labels cannot be read.

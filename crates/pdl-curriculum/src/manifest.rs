@@ -281,7 +281,7 @@ pub fn folder(out: &Path, fold: Option<Fold>) -> PathBuf {
     fold.map_or_else(|| out.to_owned(), |Fold { fold, .. }| out.join(FOLDS_FOLDER).join(fold.to_string()))
 }
 
-/// As [`folder`], made if it is missing; a link in its place is refused.
+/// Like [`folder`], made if it is missing; a link in its place is refused.
 pub(crate) fn made_folder(out: &Path, fold: Option<Fold>) -> Result<PathBuf, StoreError> {
     SafePath::new(out, folder(Path::new(""), fold))?.create()
 }

@@ -1,4 +1,5 @@
-//! The metrics by which cases are ranked, and the conversion of their values to similarities.
+//! The metrics by which cases are ranked, and the conversion of their values to similarities. The
+//! metrics themselves are in [`pdl_similarity::metrics`], those of predictions in `pdl_metrics`.
 
 use std::fmt;
 use std::str::FromStr;

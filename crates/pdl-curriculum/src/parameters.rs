@@ -25,7 +25,7 @@ pub enum ScoreBy {
     Knn,
 }
 
-/// Order in which the training cases join.
+/// Order in which the training cases become active.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Order {
@@ -33,15 +33,16 @@ pub enum Order {
     Typical,
     /// Smallest score first.
     Atypical,
-    /// By the hash of --order-seed and case id.
+    /// Random, by the hash of --order-seed and case id.
     Random,
-    /// From the most typical case on, always the case farthest from those selected (k-centre
-    /// greedy).
+    /// Greedily selects the case farthest from those selected, starting with the most typical one
+    /// (k-centre greedy).
     KCentre,
-    /// Always the case that most raises the similarity of all cases to their nearest selected one.
+    /// Greedily selects the case that most raises the similarity of all cases to their nearest
+    /// selected one.
     FacilityLocation,
-    /// Always the largest of w x score - (1 - w) x similarity to the nearest selected case; w is
-    /// --mmr-weight.
+    /// Greedily selects the largest w x score - (1 - w) x similarity to the nearest selected case;
+    /// w is --mmr-weight.
     Mmr,
     /// Communities of similar cases in proportion; within each, cases with the most edges first.
     Community,
@@ -91,7 +92,7 @@ pub struct RankParameters {
     /// Number of nearest neighbours for --score knn and for outliers.
     #[arg(long, default_value_t = 5, value_name = "N", help_heading = "Score")]
     pub neighbours: usize,
-    /// Order in which training cases join.
+    /// Order in which training cases become active.
     #[arg(long, value_enum, default_value_t = Order::Typical)]
     pub order: Order,
     /// Seed of --order random and random-stratified.

@@ -36,7 +36,7 @@ pub enum DicomError {
     },
     /// Fewer pixels than the header declares.
     #[error(
-        "the file is cut short: its header declares {declared} bytes of pixels, {held} are there: {}",
+        "the file is truncated: expected {declared} bytes of pixels, found {held}: {}",
         path.display()
     )]
     Truncated {
@@ -98,9 +98,9 @@ impl DicomError {
             Self::Io { source, .. } => format!("a file cannot be read ({source})"),
             Self::NotDicom { kind, .. } => not_dicom(*kind),
             Self::Damaged { problem, .. } => format!("damaged DICOM ({problem})"),
-            Self::Truncated { declared, held, .. } => format!(
-                "a file is cut short: its header declares {declared} bytes of pixels, {held} are there"
-            ),
+            Self::Truncated { declared, held, .. } => {
+                format!("a file is truncated: expected {declared} bytes of pixels, found {held}")
+            }
             Self::Memory { source, .. } => source.to_string(),
             Self::Unsupported { problem, .. } => problem.clone(),
             Self::Labels { kind, cause } => format!("its {kind} cannot be read: {}", cause.reason()),

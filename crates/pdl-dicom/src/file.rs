@@ -57,7 +57,7 @@ pub(crate) fn open(
     open_in_state(path, extent, memory).map(|(object, _)| object)
 }
 
-/// As [`open`], with the state of the file before it was read.
+/// Like [`open`], with the state of the file before it was read.
 pub(crate) fn open_in_state(
     path: &Path,
     extent: Extent,
@@ -98,7 +98,7 @@ fn open_once(
     };
     file.seek(SeekFrom::Start(start)).map_err(io)?;
     let mut source = BufReader::new(file);
-    let uid = transfer_syntax(&mut source).ok_or_else(|| damaged("its file meta group is cut short"))?;
+    let uid = transfer_syntax(&mut source).ok_or_else(|| damaged("its file meta group is truncated"))?;
     let uid = match uid {
         Some(uid) => uid,
         // Files that name none are read if their first element shows their encoding.
@@ -149,7 +149,7 @@ fn inflated(path: &Path, mut stream: impl Read, memory: &MemoryShare<'_>) -> Res
         reserve(&mut plain, more).map_err(&no_memory)?;
         let read = stream.by_ref().take(more as u64).read_to_end(&mut plain);
         let read =
-            read.map_err(|_| DicomError::damaged(path, "its deflated data set is malformed or cut short"))?;
+            read.map_err(|_| DicomError::damaged(path, "its deflated data set is malformed or truncated"))?;
         if read < more {
             return Ok(plain);
         }
@@ -166,7 +166,7 @@ fn decode(
 ) -> Result<InMemDicomObject, DicomError> {
     // The first of the elements that can hold pixels.
     let until = (extent == Extent::Header).then_some(tags::FLOAT_PIXEL_DATA);
-    let malformed = || DicomError::damaged(path, "its data set is malformed or cut short");
+    let malformed = || DicomError::damaged(path, "its data set is malformed or truncated");
     let mut decoder = Bounded::new(source, size, syntax, until, memory).map_err(|_| malformed())?;
     let object = InMemDicomObject::read_dataset(&mut decoder);
     match (object, decoder.refusal()) {

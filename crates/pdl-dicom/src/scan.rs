@@ -35,7 +35,7 @@ pub struct Series {
     pub part: usize,
     /// Modality (0008,0060): "CT", "MR" or "PT".
     pub modality: String,
-    /// Its files; never shown.
+    /// Files; never shown.
     pub files: Vec<PathBuf>,
     /// The states of its files before their headers were read.
     pub states: Vec<FileState>,
@@ -71,7 +71,7 @@ impl Series {
             && same(&self.frame_of_reference, &other.frame_of_reference)
     }
 
-    /// Its place among the series of a scan.
+    /// Place among the series of a scan.
     fn place(&self) -> impl Ord + '_ {
         let folder = self.files.first().map(PathBuf::as_path).filter(|_| self.series_uid.is_empty());
         (
@@ -106,9 +106,9 @@ pub enum LabelKind {
 /// A file of labels and what it refers to.
 #[derive(Clone, Debug)]
 pub struct LabelFile {
-    /// Its path; never shown.
+    /// Path; never shown.
     pub path: PathBuf,
-    /// Its state before it was read.
+    /// State before it was read.
     pub state: FileState,
     /// Whether it is a structure set or a segmentation.
     pub kind: LabelKind,
@@ -149,7 +149,7 @@ impl LabelFile {
         self.mask.without(original)
     }
 
-    /// Its names, masked and as stored.
+    /// Names, masked and as stored.
     pub fn structures(&self) -> impl Iterator<Item = (&str, &str)> {
         self.names.iter().map(String::as_str).zip(self.originals.iter().map(String::as_str))
     }
@@ -158,11 +158,11 @@ impl LabelFile {
 /// Files that were skipped, by reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SkippedFiles {
-    /// As one of a fixed list.
+    /// The reason, from a fixed list.
     pub why: SkipReason,
     /// Why, in words, with what is wrong.
     pub reason: String,
-    /// Their number.
+    /// Number of such files.
     pub count: usize,
     /// Which: never to be shown.
     pub files: Vec<PathBuf>,
@@ -207,8 +207,8 @@ pub fn scan(files: &[PathBuf], progress: &(dyn Fn() + Sync)) -> Result<Scan, Dic
     scan_within(files, &MemoryLimit::free(), progress)
 }
 
-/// As [`scan`], within a limit. Memory for a header is released after reading, except for what the
-/// [`Scan`] stores. A file that needs more than the limit is skipped, too.
+/// Like [`scan`], within a limit. Memory for a header is released after reading, except for what
+/// the [`Scan`] stores. A file that needs more than the limit is skipped, too.
 ///
 /// # Errors
 /// As [`scan`].
@@ -461,8 +461,8 @@ impl Scan {
         (result, orphans)
     }
 
-    /// Of series of several patients with the same UIDs, as a faulty anonymisation leaves them,
-    /// keeps those of the label file's own patient, if there are any.
+    /// Where series of several patients have the same UIDs, as after a faulty anonymisation, keeps
+    /// those of the label file's own patient, if there are any.
     fn keep_own_patient(&self, label: usize, series: &mut BTreeSet<usize>) {
         let own = self.labels[label].whose.patient();
         let is_own = |number: &usize| self.series[*number].patient_id == own;

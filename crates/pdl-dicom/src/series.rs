@@ -92,7 +92,7 @@ pub fn read_series(series: &Series, options: ReadOptions) -> Result<SeriesImage,
     read_series_within(series, options, &MemoryLimit::free().alone())
 }
 
-/// As [`read_series`], with memory out of a share.
+/// Like [`read_series`], with memory out of a share.
 ///
 /// # Errors
 /// As [`read_series`].
@@ -150,7 +150,7 @@ impl Series {
     }
 
     /// The factor that converts the values of each of its frames, after RescaleSlope, to a scale; 1
-    /// for what is no PET.
+    /// for other modalities.
     ///
     /// # Errors
     /// [`PetError`] if the headers lack something.
@@ -304,7 +304,7 @@ fn excess(of_files: impl Iterator<Item = u64>) -> Option<Finding> {
     let message = || {
         let bytes = counted(most as usize, "byte");
         format!(
-            "{} with up to {bytes} more of pixels than declared, which were left out",
+            "{} with up to {bytes} more of pixels than declared, which were skipped",
             counted(files, "file")
         )
     };

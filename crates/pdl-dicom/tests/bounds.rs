@@ -193,7 +193,8 @@ fn a_structure_set_and_a_segmentation_larger_than_the_limit_are_refused() {
     };
     let mut contour = InMemDicomObject::new_empty();
     contour.put_str(tags::CONTOUR_GEOMETRIC_TYPE, VR::CS, "CLOSED_PLANAR");
-    contour.put_str(tags::CONTOUR_DATA, VR::DS, "1\\2\\3\\".repeat(3_000_000) + "1\\2\\3"); // 18 MB, and 72 as points
+    // 18 MB, and 72 as points
+    contour.put_str(tags::CONTOUR_DATA, VR::DS, "1\\2\\3\\".repeat(3_000_000) + "1\\2\\3");
     let mut roi = item(tags::CONTOUR_SEQUENCE, contour);
     roi.put_str(tags::REFERENCED_ROI_NUMBER, VR::IS, "1");
     let mut set = item(tags::ROI_CONTOUR_SEQUENCE, roi);

@@ -103,7 +103,7 @@ fn a_meta_group_that_breaks_off_is_refused() {
     file.extend(b"DICM");
     file.extend([0x02, 0x00, 0x02, 0x00, b'O', b'B', 0, 0, 0xff, 0xff, 0xff, 0x7f]);
     let (scan, most) = scanned_file(&file);
-    assert_eq!(scan.skipped[0].reason, "damaged DICOM (its file meta group is cut short)");
+    assert_eq!(scan.skipped[0].reason, "damaged DICOM (its file meta group is truncated)");
     assert!(most < 128 << 10, "{most} bytes");
 }
 

@@ -84,7 +84,8 @@ fn run_length_coded(object: &mut InMemDicomObject, number: u16, segments: u32) {
     let mut frame: Vec<u8> = [segments, 64, 72].iter().flat_map(|value| value.to_le_bytes()).collect();
     frame.resize(64, 0);
     for byte in [high, low] {
-        frame.extend([5, byte, byte, byte, byte, byte, byte, 128]); // six literal bytes, one that says nothing
+        // six literal bytes, one that says nothing
+        frame.extend([5, byte, byte, byte, byte, byte, byte, 128]);
     }
     let fragments = PixelFragmentSequence::new(Vec::<u32>::new(), vec![frame]);
     object.put(DataElement::new(tags::PIXEL_DATA, VR::OB, Value::PixelSequence(fragments)));

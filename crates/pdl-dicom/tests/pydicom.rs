@@ -35,7 +35,7 @@ fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/data").join(name)
 }
 
-/// What comes of one file; panics when a volume is not the one that pydicom reads.
+/// Outcome of one file; panics when a volume is not the one that pydicom reads.
 fn outcome(path: &Path, theirs: &File) -> String {
     let scan = scan(&[path.to_owned()], &|| ()).unwrap();
     if let Some(aside) = scan.skipped.first() {

@@ -34,7 +34,7 @@ pub enum ExchangeError {
     /// A prepared file does not match its hash in the manifest.
     #[error("case {case}: a prepared file has changed since the manifest was made; run `pdl curate` again: {}", path.display())]
     Changed {
-        /// Its case id.
+        /// Case id.
         case: String,
         /// The file that changed.
         path: PathBuf,

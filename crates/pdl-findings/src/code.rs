@@ -19,7 +19,7 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// Its name in tables: "note", "warning" or "rejection".
+    /// Name in tables: "note", "warning" or "rejection".
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Note => "note",

@@ -32,7 +32,7 @@ pub enum SkipReason {
     Copy,
     /// The slice shows, voxel for voxel, what another one at its position shows.
     DuplicateSlice,
-    /// A structure set or segmentation of images that are not here, or were skipped.
+    /// A structure set or segmentation of images that are missing or were skipped.
     LabelWithoutImages,
     /// A structure set or segmentation that names no images, in a frame of reference of several
     /// series.
@@ -57,7 +57,7 @@ pub enum SkipReason {
     NotInCohort,
     /// Not a volume by its name.
     NotAVolume,
-    /// Its name, or that of a folder of it, begins with a dot.
+    /// Name, or that of a folder of it, begins with a dot.
     Hidden,
     /// A FIFO, socket or device.
     SpecialFile,
@@ -124,7 +124,7 @@ impl SkipReason {
         }
     }
 
-    /// Its description, to follow a count.
+    /// Description, to follow a count.
     pub fn words(self) -> &'static str {
         match self {
             Self::NotDicom => "not a DICOM file",
@@ -138,7 +138,7 @@ impl SkipReason {
             Self::OtherSize => "single image of another size than the slices of its series",
             Self::Copy => "copy of a file that was read",
             Self::DuplicateSlice => "duplicate of another slice of its series, voxel for voxel",
-            Self::LabelWithoutImages => "label file of images that are not here, or were skipped",
+            Self::LabelWithoutImages => "label file of images that are missing or were skipped",
             Self::LabelOfSeveralSeries => {
                 "label file that names no images, in a frame of reference of several series"
             }

@@ -140,7 +140,8 @@ def loader(record, cases, steps, workers):
     both, dims, patch = ["image", "label"], plan["network"]["dims"], plan["patch"]
     labels = [label["value"] for label in record["labels"]]
     samples = -(-plan["batch"] // settings["cases_per_step"])
-    # Fraction of foreground patches, rounded as in pdl-fit; all labels of a case have equal probability.
+    # Fraction of foreground patches, rounded as in pdl-fit; all labels of a case have equal
+    # probability.
     on_label = math.ceil(plan["batch"] * settings["foreground"]) / plan["batch"]
     read = [
         transforms.LoadImaged(both, image_only=True, ensure_channel_first=True),

@@ -14,11 +14,12 @@ mod subsets;
 mod train;
 mod tune;
 
+use std::fmt::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{ArgMatches, FromArgMatches, Parser, Subcommand};
-use pdl_console::{ExitStatus, Shell, note, say};
+use pdl_console::{ExitStatus, Shell, main_options, note, say};
 use pdl_store::{catch_panic, fault};
 
 use crate::error::FitError;
@@ -38,9 +39,13 @@ use crate::train::interrupt::ask as request_interrupt;
 /// rest to stderr.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true, max_term_width = 100)]
+#[command(disable_help_flag = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// Print help; -h prints the first sentence of each option.
+    #[arg(short, long, global = true, action = clap::ArgAction::Help, help_heading = "Every command")]
+    help: Option<bool>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -91,21 +96,49 @@ pub fn main() -> ExitCode {
 
 /// The command line as it is shown: short help, and the options that matter most before the rest.
 fn program() -> clap::Command {
-    pdl_console::command::<Cli>().mut_subcommands(|command| match command.get_name() {
-        "train" => main_options_first(command, &train::MAIN_OPTIONS),
-        "subsets" => {
-            main_options_first(without_options(command, &settings_of_subsets()), &subsets::MAIN_OPTIONS)
-        }
-        "tune" => main_options_first(without_options(command, &settings_of_tuning()), &tune::MAIN_OPTIONS),
+    let program = pdl_console::command::<Cli>().mut_subcommands(|command| match command.get_name() {
+        "train" => main_options(command, &train::MAIN_OPTIONS),
+        "subsets" => main_options(without_options(command, &settings_of_subsets()), &subsets::MAIN_OPTIONS),
+        "tune" => main_options(without_options(command, &settings_of_tuning()), &tune::MAIN_OPTIONS),
         _ => command,
-    })
+    });
+    let overview = overview(&program);
+    program.override_help(overview)
 }
 
-/// Shows the main options before those with a heading.
-fn main_options_first(command: clap::Command, main: &[&str]) -> clap::Command {
-    command.mut_args(|arg| {
-        if main.contains(&arg.get_id().as_str()) { arg.help_heading(None::<&'static str>) } else { arg }
-    })
+/// The way through the program: what to type, and what it does.
+const START: [(&str, &str); 3] = [
+    ("pdl-fit train OUT", "Train a U-Net and measure its validation Dice"),
+    ("pdl-fit evaluate OUT/runs/NAME --split test", "Measure it on the test set"),
+    ("pdl-fit predict OUT/runs/NAME IMAGES --out FOLDER", "Segment new images"),
+];
+
+/// All commands.
+const GROUPS: [(&str, &[&str]); 3] = [
+    ("Train and apply:", &["train", "evaluate", "predict", "export"]),
+    ("Choose and compare recipes:", &["tune", "compare", "subsets"]),
+    ("More:", &["completions", "man"]),
+];
+
+/// What `pdl-fit --help` prints: the way through the program, and every command with the first
+/// sentence of its help.
+fn overview(program: &clap::Command) -> String {
+    let mut text = "Train a segmentation network on a folder that `pdl curate` wrote, and apply it.\n\n\
+                    Usage: pdl-fit <COMMAND>\n\nStart here:\n"
+        .to_owned();
+    // Writing to a String cannot fail.
+    for (typed, sentence) in START {
+        let _ = writeln!(text, "  {typed:<51}{sentence}");
+    }
+    for (heading, commands) in GROUPS {
+        let _ = writeln!(text, "{heading}");
+        for name in commands {
+            let about = program.find_subcommand(name).and_then(clap::Command::get_about);
+            let _ = writeln!(text, "  {name:<13}{}", about.map(ToString::to_string).unwrap_or_default());
+        }
+    }
+    text + "Options: -h, --help, -V, --version; pdl-fit COMMAND --help has those of a command\n\
+            Exit codes: 0 done, 1 error, 2 usage, 4 --strict, 7 machine, 8 time is up, 130 stopped"
 }
 
 /// Hides options that the command refuses.
@@ -185,11 +218,26 @@ mod tests {
         for (name, main) in all {
             let command = program.find_subcommand(name).unwrap();
             let options: Vec<_> = command.get_arguments().filter(|arg| !arg.is_positional()).collect();
-            let first = options.iter().filter(|arg| arg.get_help_heading().is_none());
+            let first =
+                options.iter().filter(|arg| arg.get_help_heading() == Some(pdl_console::MAIN_OPTIONS));
             let first: BTreeSet<&str> = first.map(|arg| arg.get_id().as_str()).collect();
             assert_eq!(first, main.iter().copied().collect(), "{name}");
             let is_hidden = options.iter().any(|arg| arg.get_id() == "grow_share" && arg.is_hide_set());
             assert_eq!(is_hidden, name != "train");
         }
+        assert_eq!(pdl_console::without_main_options(&program), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_overview_names_every_command_and_is_at_most_100_columns_wide() {
+        let program = program();
+        let text = overview(&program);
+        let mut named: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        let mut commands: Vec<&str> = program.get_subcommands().map(clap::Command::get_name).collect();
+        named.sort_unstable();
+        commands.sort_unstable();
+        assert_eq!(named, commands);
+        let wide: Vec<&str> = text.lines().filter(|line| line.chars().count() > 100).collect();
+        assert!(text.lines().count() <= 24 && wide.is_empty(), "{wide:#?}");
     }
 }

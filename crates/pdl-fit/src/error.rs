@@ -32,9 +32,9 @@ pub enum FitError {
     /// Weights are of a network with another architecture.
     #[error("the weights are of another network ({problem}): {}", path.display())]
     OtherNetwork {
-        /// What differs.
+        /// The difference.
         problem: String,
-        /// Their file.
+        /// File of the weights.
         path: PathBuf,
     },
     /// An option has an invalid value. `name` is that of the setting (`grow_share`); a program
@@ -136,15 +136,15 @@ pub enum FitError {
     /// A tuning has trials to run.
     #[error("the tuning is unfinished; run the same `pdl-fit tune` again to resume: {}", path.display())]
     UnfinishedTuning {
-        /// Its file.
+        /// File.
         path: PathBuf,
     },
     /// A record is damaged, or was written by another version of pdl-fit.
     #[error("the {record} is damaged or of another version of pdl-fit: {}", path.display())]
     UnreadableRecord {
-        /// What the record is of.
+        /// Kind of the record.
         record: Record,
-        /// Its file.
+        /// File.
         path: PathBuf,
     },
     /// A record has a format that this version of pdl-fit cannot read.
@@ -153,19 +153,19 @@ pub enum FitError {
         path.display()
     )]
     OtherFormat {
-        /// What the record is of.
+        /// Kind of the record.
         record: Record,
         /// Version of its format; 0 if it names none.
         found: u32,
         /// Version of the format that this pdl-fit writes.
         supported: u32,
-        /// Its file.
+        /// File.
         path: PathBuf,
     },
     /// A record is from another manifest than the one at hand.
     #[error("the {record} is from another manifest, whose splits may differ: {}", path.display())]
     OtherManifest {
-        /// What the record is of.
+        /// Kind of the record.
         record: Record,
         /// The record's file, or the curation folder whose manifest differs.
         path: PathBuf,
@@ -173,7 +173,7 @@ pub enum FitError {
     /// The output exists, and differs from the request.
     #[error("a {record} {difference} exists: {}", path.display())]
     Occupied {
-        /// What exists.
+        /// Kind of the existing record.
         record: Record,
         /// How it differs.
         difference: Difference,
@@ -271,7 +271,7 @@ pub enum FitError {
         case_id: String,
         /// What is wrong with it, with the name of the file.
         problem: String,
-        /// Its file.
+        /// File.
         path: PathBuf,
     },
     /// A checkpoint cannot be written or read.
@@ -279,7 +279,7 @@ pub enum FitError {
     Checkpoint {
         /// The operating system's error.
         problem: String,
-        /// Its file.
+        /// File.
         path: PathBuf,
     },
     /// The time for an experiment is up.

@@ -24,7 +24,7 @@ pub(crate) enum Format {
 impl Format {
     const ALL: [Self; 3] = [Self::Nifti, Self::Nrrd, Self::MetaImage];
 
-    /// Its name in messages.
+    /// Name in messages.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Nifti => "NIfTI",

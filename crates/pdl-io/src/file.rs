@@ -46,7 +46,7 @@ impl<'a> Files<'a> {
         Ok(Source { path: path.to_owned(), bytes, state })
     }
 
-    /// As [`Self::open`], to be read in any order.
+    /// Like [`Self::open`], to be read in any order.
     pub(crate) fn open_plain(&self, path: &Path) -> Result<(Watched<File>, FileState), ReadError> {
         let (file, state) = self.open_file(path)?;
         Ok((Watched::new(file, &self.fault), state))

@@ -2,7 +2,7 @@
 
 use pdl_findings::{Code, Finding};
 
-/// What is wrong with a header whose origin holds NaN or infinity.
+/// Message about a header whose origin holds NaN or infinity.
 pub(crate) const NO_ORIGIN: &str = "its origin is not finite";
 
 /// The header gives lengths in another unit than millimetres, such as "um"; where axes differ, all

@@ -5,7 +5,7 @@ use std::io::{self, BufRead, Read};
 
 use flate2::bufread::GzDecoder;
 
-/// Of every member.
+/// First byte of every gzip member.
 const FIRST_BYTE: u8 = 0x1f;
 
 /// Why a stream is refused whose members are whole.

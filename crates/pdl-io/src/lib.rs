@@ -74,7 +74,7 @@ pub struct Part {
     pub path: PathBuf,
     /// BLAKE3 of its bytes, hex.
     pub blake3: String,
-    /// Its state before it was read.
+    /// State before it was read.
     pub state: FileState,
 }
 
@@ -107,7 +107,7 @@ pub enum ReadError {
         source: std::io::Error,
     },
     /// Fewer voxels than the header declares.
-    #[error("the file is cut short: its header declares {declared} bytes of voxels, {held} are there: {}", path.display())]
+    #[error("the file is truncated: expected {declared} bytes of voxels, found {held}: {}", path.display())]
     Truncated {
         /// The file.
         path: PathBuf,
@@ -117,7 +117,7 @@ pub enum ReadError {
         held: u64,
     },
     /// The compressed stream is damaged.
-    #[error("the compressed data are damaged or cut short ({problem}): {}", path.display())]
+    #[error("the compressed data are damaged or truncated ({problem}): {}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -171,7 +171,7 @@ pub enum ReadError {
         path: PathBuf,
         /// Number of the slice, from 1 in the order of the stack.
         number: usize,
-        /// Their number.
+        /// Number of slices.
         slices: usize,
         /// The defect, as in "is in colour".
         problem: String,
@@ -254,7 +254,7 @@ pub struct Labels {
     pub blake3: String,
     /// Voxels that were no whole numbers but nearly so, and were rounded.
     pub rounded: Option<RoundedLabels>,
-    /// What a careful reader would want to know of the file's header.
+    /// Findings about the file's header.
     pub findings: Vec<Finding>,
 }
 
@@ -273,7 +273,7 @@ impl Labels {
 /// A segment that a label file names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LabelSegment {
-    /// Its name, on one line.
+    /// Name, on one line.
     pub name: String,
     /// The value of its voxels.
     pub value: u16,

@@ -23,12 +23,12 @@ use crate::{Image, LabelSegment, Labels, Part, ReadError, SegmentLabels, Unread,
 /// counted from 0. Memory: four bytes per voxel, and one piece of the file, within the free memory.
 ///
 /// # Errors
-/// [`ReadError`] if the file is missing, damaged, cut short, or not one volume of real numbers.
+/// [`ReadError`] if the file is missing, damaged, truncated, or not one volume of real numbers.
 pub fn read_image(path: &Path) -> Result<Image, ReadError> {
     read_image_within(path, &MemoryLimit::free().alone())
 }
 
-/// As [`read_image`], with memory out of a share.
+/// Like [`read_image`], with memory out of a share.
 ///
 /// # Errors
 /// [`ReadError`] as for [`read_image`].
@@ -36,7 +36,7 @@ pub fn read_image_within(path: &Path, memory: &MemoryShare<'_>) -> Result<Image,
     try_image(path, memory).map_err(|unread| unread.error)
 }
 
-/// As [`read_image_within`]; who gets no image learns which files that rests on.
+/// Like [`read_image_within`]; the error lists the files that caused it.
 ///
 /// # Errors
 /// [`Unread`], as for [`read_image`].
@@ -52,7 +52,7 @@ pub fn read_labels(path: &Path) -> Result<Labels, ReadError> {
     read_labels_within(path, &MemoryLimit::free().alone())
 }
 
-/// As [`read_labels`], with memory out of a share.
+/// Like [`read_labels`], with memory out of a share.
 ///
 /// # Errors
 /// [`ReadError`] as for [`read_labels`].
@@ -60,7 +60,7 @@ pub fn read_labels_within(path: &Path, memory: &MemoryShare<'_>) -> Result<Label
     try_labels(path, LabelReading::default(), memory).map_err(|unread| unread.error)
 }
 
-/// As [`read_labels_within`], with the stated reading of numbers as labels; the error lists the
+/// Like [`read_labels_within`], with the stated reading of numbers as labels; the error lists the
 /// files that caused it.
 ///
 /// # Errors
@@ -163,7 +163,7 @@ pub fn read_image_stack(path: &Path, geometry: &StackGeometry) -> Result<Image, 
     read_image_stack_within(path, geometry, &MemoryLimit::free().alone())
 }
 
-/// As [`read_image_stack`], with memory out of a share.
+/// Like [`read_image_stack`], with memory out of a share.
 ///
 /// # Errors
 /// [`ReadError`] as for [`read_image_stack`].
@@ -185,7 +185,7 @@ pub fn read_label_stack(path: &Path, geometry: &StackGeometry) -> Result<Labels,
     read_label_stack_within(path, geometry, &MemoryLimit::free().alone())
 }
 
-/// As [`read_label_stack`], with memory out of a share.
+/// Like [`read_label_stack`], with memory out of a share.
 ///
 /// # Errors
 /// [`ReadError`] as for [`read_label_stack`].

@@ -34,7 +34,7 @@ use crate::{Part, ReadError, Unread};
 pub(crate) use plane::Meaning;
 use plane::{Kind, Plane, SliceError};
 
-/// Its name in errors.
+/// Name in errors.
 pub(crate) const NAME: &str = "stack of slices";
 
 /// Spacing and orientation of a stack, which its files do not state.
@@ -317,7 +317,7 @@ struct Assembly<'a> {
     meaning: Meaning,
     memory: &'a MemoryShare<'a>,
     sink: &'a mut dyn Sink,
-    /// Of the first slice, and so of all.
+    /// Kind of the first slice, and so of all.
     kind: Option<Kind>,
     /// Slices that are there, and those that there is room for.
     taken: usize,

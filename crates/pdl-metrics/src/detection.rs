@@ -8,11 +8,11 @@ use crate::dice::mean;
 /// Volumes of one structure in one case that was annotated for it, ml.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Volumes {
-    /// Of the reference.
+    /// Volume of the reference.
     pub drawn_ml: f64,
     /// Predicted outside of the reference.
     pub false_positive_ml: f64,
-    /// Of the reference, and not predicted.
+    /// Volume of the reference that is not predicted.
     pub false_negative_ml: f64,
 }
 
@@ -56,7 +56,7 @@ pub struct Detection {
 }
 
 impl Detection {
-    /// Of the volumes of all annotated cases.
+    /// Computes the detection from the volumes of all annotated cases.
     pub fn of(cases: &[Volumes]) -> Self {
         let with = || cases.iter().filter(|case| case.is_present());
         let without = || cases.iter().filter(|case| !case.is_present());

@@ -25,7 +25,7 @@ pub fn per_label(prediction: &[u8], truth: &[u8], annotated: &[bool]) -> Vec<Opt
     (1..annotated.len()).map(dice).collect()
 }
 
-/// As [`per_label`], of each region: a voxel belongs to it whose channel it contains.
+/// Like [`per_label`], of each region: a voxel belongs to it whose channel it contains.
 pub fn per_region(
     prediction: &[u8],
     truth: &[u8],

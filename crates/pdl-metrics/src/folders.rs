@@ -100,10 +100,10 @@ pub struct LabelNames {
 struct DatasetJson {
     labels: DatasetLabels,
     regions_class_order: Option<serde_json::Value>,
-    /// Of nnU-Net v2.
+    /// Channel names of nnU-Net v2.
     #[serde(default)]
     channel_names: BTreeMap<String, String>,
-    /// Of the Decathlon and nnU-Net v1.
+    /// Channel names of the Decathlon and nnU-Net v1.
     #[serde(default)]
     modality: BTreeMap<String, String>,
 }

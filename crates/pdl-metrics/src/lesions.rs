@@ -1,4 +1,5 @@
-//! Lesion-wise detection: connected components of a structure that are found, missed or made up.
+//! Lesion-wise detection: connected components of a structure that are detected, missed or false
+//! positive.
 //!
 //! Components are of voxels that share a face, an edge or a corner (26 neighbours; 8 in a plane),
 //! as `scipy.ndimage.label` finds them with a structure of ones. A lesion of the reference is found
@@ -12,16 +13,16 @@ use serde::Serialize;
 pub struct Lesions {
     /// Components of the reference.
     pub drawn: u32,
-    /// Those of them that the prediction overlaps.
+    /// Lesions of the reference that the prediction overlaps.
     pub found: u32,
     /// Components of the prediction.
     pub predicted: u32,
-    /// Those of them that do not overlap the reference.
+    /// Predicted lesions that do not overlap the reference.
     pub false_positive: u32,
 }
 
 impl Lesions {
-    /// Of two masks of the same voxels, `shape` along z, y, x.
+    /// Compares two masks of the same voxels, `shape` along z, y, x.
     pub fn of(drawn: &[bool], predicted: &[bool], shape: [usize; 3]) -> Self {
         let of_drawn = Components::of(drawn, shape);
         let of_predicted = Components::of(predicted, shape);
@@ -55,7 +56,7 @@ pub struct LesionDetection {
 }
 
 impl LesionDetection {
-    /// Of all annotated cases; their lesions are counted together.
+    /// Counts the lesions of all annotated cases together.
     pub fn of(cases: &[Lesions]) -> Self {
         let sum = |figure: fn(&Lesions) -> u32| cases.iter().map(|case| u64::from(figure(case))).sum::<u64>();
         let share = |part: u64, whole: u64| (whole > 0).then(|| part as f64 / whole as f64);
@@ -80,7 +81,7 @@ struct Components {
 }
 
 impl Components {
-    /// By two passes with disjoint sets; `shape` is along z, y, x.
+    /// Labels the connected components in two passes with disjoint sets; `shape` is along z, y, x.
     fn of(mask: &[bool], shape: [usize; 3]) -> Self {
         let inside: Vec<usize> = (0..mask.len()).filter(|voxel| mask[*voxel]).collect();
         let mut sets = DisjointSets { parents: (0..inside.len() as u32).collect() };
@@ -123,7 +124,7 @@ impl Components {
     }
 }
 
-/// Those of the 13 neighbours (z, y, x) before a voxel in C order that are in a volume.
+/// The ones of the 13 neighbours (z, y, x) before a voxel in C order that are in a volume.
 fn earlier_neighbours(at: [usize; 3], shape: [usize; 3]) -> impl Iterator<Item = [usize; 3]> {
     let steps = (0..13_usize).map(|n| [n / 9, n / 3 % 3, n % 3]);
     steps.filter_map(move |step| {

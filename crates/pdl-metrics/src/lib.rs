@@ -1,5 +1,6 @@
 //! Compares predicted label maps with reference label maps: Dice, surface distances, volumes and
-//! detection, per case and label and over a cohort.
+//! detection, per case and label and over a cohort. Metrics of pairs of cases (SSIM, MSE) are in
+//! `pdl_similarity::metrics`; `pdl-fit` calls this crate in its module `metrics`.
 //!
 //! - **In:** predictions and references of the same voxels, from `pdl-fit evaluate`, or from two
 //!   folders of label maps from any program ([`folders`]).

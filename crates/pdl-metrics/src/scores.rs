@@ -51,19 +51,19 @@ pub struct EvaluationRow {
     /// Connected components (26 neighbours) of the reference; null if the label is not annotated.
     #[serde(default)]
     pub lesions: Option<u32>,
-    /// Those of them that the prediction overlaps; null if the label is not annotated.
+    /// Lesions of the reference that the prediction overlaps; null if the label is not annotated.
     #[serde(default)]
     pub lesions_found: Option<u32>,
     /// Connected components of the prediction; null if the label is not annotated.
     #[serde(default)]
     pub predicted_lesions: Option<u32>,
-    /// Those of them that do not overlap the reference; null if the label is not annotated.
+    /// Predicted lesions that do not overlap the reference; null if the label is not annotated.
     #[serde(default)]
     pub false_positive_lesions: Option<u32>,
 }
 
 impl EvaluationRow {
-    /// Its lesions, if the case was annotated for the label.
+    /// Lesions, if the case was annotated for the label.
     fn lesions(&self) -> Option<Lesions> {
         Some(Lesions {
             drawn: self.lesions?,
@@ -73,7 +73,7 @@ impl EvaluationRow {
         })
     }
 
-    /// Its volumes, if the case was annotated for the label.
+    /// Volumes, if the case was annotated for the label.
     fn volumes(&self) -> Option<Volumes> {
         Some(Volumes {
             drawn_ml: self.score.drawn_ml,
@@ -144,7 +144,7 @@ pub struct SurfaceOptions {
 }
 
 impl SurfaceOptions {
-    /// By area, with the modality's default tolerance.
+    /// Surfaces by area, with the modality's default tolerance.
     pub fn default_of(modality: Modality) -> Self {
         Self { measure: SurfaceMeasure::default(), tolerance_mm: default_tolerance_mm(modality) }
     }

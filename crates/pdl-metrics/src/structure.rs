@@ -36,7 +36,7 @@ impl ChannelUnion {
 pub struct MeasuredStructure {
     /// Name and value.
     pub label: Label,
-    /// Its channels.
+    /// Channels.
     pub union: ChannelUnion,
 }
 

@@ -22,8 +22,14 @@ pub fn summary_lines(summary: &[EvaluationSummary], surfaces: SurfaceOptions) ->
         lines.push("surface Dice and HD95 count surface voxels (--surface voxel)".to_owned());
     }
     lines.push(format!(
-        "{:<width$}  {:>5}  {:>7}  {:>11}  {:>11}  {:>18}  {:>18}",
-        "label", "with", "without", "sensitivity", "specificity", "false positive, ml", "false negative, ml"
+        "{:<width$}  {:>7}  {:>6}  {:>11}  {:>11}  {:>18}  {:>18}",
+        "label",
+        "present",
+        "absent",
+        "sensitivity",
+        "specificity",
+        "false positive, ml",
+        "false negative, ml"
     ));
     for EvaluationSummary { name, detection, .. } in summary {
         let Detection { cases_with, cases_without, .. } = detection;
@@ -31,7 +37,7 @@ pub fn summary_lines(summary: &[EvaluationSummary], surfaces: SurfaceOptions) ->
         let [made_up, missed] =
             [detection.false_positive_ml, detection.false_negative_ml].map(|ml| figure(ml, 2));
         lines.push(format!(
-            "{name:<width$}  {cases_with:>5}  {cases_without:>7}  {found:>11}  {clear:>11}  {made_up:>18}  {missed:>18}"
+            "{name:<width$}  {cases_with:>7}  {cases_without:>6}  {found:>11}  {clear:>11}  {made_up:>18}  {missed:>18}"
         ));
     }
     lines.extend(lesion_lines(summary, width));

@@ -246,7 +246,7 @@ fn percentile(sorted: &[(f64, f64)], share: f64) -> f64 {
     quantile(&distances, share)
 }
 
-/// The first of sorted distances up to which lies at least this share of the weight.
+/// The first of sorted distances up to which lies at least this fraction of the weight.
 fn weighted_percentile(sorted: &[(f64, f64)], share: f64) -> f64 {
     let all: f64 = sorted.iter().map(|(_, weight)| weight).sum();
     let mut sum = 0.0;

@@ -16,7 +16,7 @@ use crate::tissue::LABEL_NAMES;
 /// One scan of one patient.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PhantomCase {
-    /// Its name, such as "ct_07": the stem of its files.
+    /// Name, such as "ct_07": the stem of its files.
     pub name: String,
     /// Patient, such as "ct-p03".
     pub patient: String,

@@ -29,7 +29,7 @@ struct Options {
     /// seen in the CT alone, a lesion in the PET alone
     #[arg(long)]
     pet_ct: bool,
-    /// Instead of the sample cohorts: a longitudinal CT cohort of so many visits of each patient,
+    /// Instead of the sample cohorts: a longitudinal CT cohort with this many visits per patient,
     /// unnamed, in FOLDER itself
     #[arg(long, value_name = "VISITS")]
     visits: Option<usize>,

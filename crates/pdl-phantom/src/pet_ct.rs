@@ -37,7 +37,7 @@ const NOISE: f64 = 20.0;
 /// One scan of one patient.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PetCtCase {
-    /// Its name, such as "petct_07".
+    /// Name, such as "petct_07".
     pub name: String,
     /// HU.
     pub ct: Volume<f32>,

@@ -124,7 +124,7 @@ pub fn scan(
     Ok(scan_at(modality, anatomy, protocol, source)?.0)
 }
 
-/// As [`scan`], with where the patient lies.
+/// Like [`scan`], with where the patient lies.
 pub(crate) fn scan_at(
     modality: PhantomModality,
     anatomy: &Anatomy,

@@ -40,7 +40,7 @@ pub(crate) fn with_channels(key: Key, row: &CaseRow) -> Key {
     }
 }
 
-/// What tells apart the images of a case: the hashes of their files, and the frames of these.
+/// Identity of each image of a case: the hashes of their files, and the frames of these.
 fn identities(row: &CaseRow) -> Vec<(&str, Option<usize>)> {
     row.images().into_iter().map(|(path, blake3)| (blake3, split_frame(path).1)).collect()
 }

@@ -117,7 +117,7 @@ pub struct ChannelFingerprint {
     pub foreground: Foreground,
     /// Medians of the images' own percentiles 0.5 and 99.5.
     pub image_range: [f64; 2],
-    /// As `standard_scale` of the first channel.
+    /// The `standard_scale` of the first channel.
     pub standard_scale: [f64; LANDMARKS.len()],
 }
 
@@ -211,8 +211,8 @@ fn labelled_voxels(image: &Volume<f32>, labels: &LabelMap, present: &[LabelVoxel
     voxels.filter(|(_, label)| is_label[usize::from(**label)]).map(|(v, _)| *v).collect()
 }
 
-/// The share of the voxels inside the smallest box that holds all non-zero ones of an image and of
-/// the channels on its grid.
+/// The fraction of the voxels inside the smallest box that holds all non-zero ones of an image and
+/// of the channels on its grid.
 pub(crate) fn nonzero_box_share(image: &Volume<f32>, channels: &[Volume<f32>]) -> f64 {
     let boxes = std::iter::once(image).chain(channels).filter_map(crop::nonzero);
     let kept = boxes.reduce(|a, b| a.joined(&b));

@@ -18,9 +18,9 @@ const LEAST_KEPT: f64 = 0.5;
 pub struct PreparedLabel {
     /// The label's value.
     pub value: u16,
-    /// Its voxels in the prepared label map.
+    /// Voxels in the prepared label map.
     pub voxels: u64,
-    /// Its volume in the prepared label map as a fraction of that in the original.
+    /// Volume in the prepared label map as a fraction of that in the original.
     pub kept: f64,
 }
 

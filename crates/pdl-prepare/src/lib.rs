@@ -77,7 +77,7 @@ pub enum PrepareError {
     /// Every case failed.
     #[error("none of the {count} cases could be prepared; the first: {first}")]
     AllFailed {
-        /// Their number.
+        /// Number of the cases.
         count: usize,
         /// Why the first did.
         first: String,
@@ -126,7 +126,7 @@ pub enum PrepareError {
         /// The value of all voxels.
         value: f32,
     },
-    /// As many images as the plan has channels are needed.
+    /// The number of images differs from the number of channels of the plan.
     #[error("expected {expected} images, one for each channel of the plan, found {found}")]
     Channels {
         /// The value in the plan.

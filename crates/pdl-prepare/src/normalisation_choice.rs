@@ -102,8 +102,9 @@ pub(crate) fn choose(
     Ok((normalisation, mapping))
 }
 
-/// As [`choose`], of a channel after the first. A scheme for the units of the first channel (`ct`,
-/// `window`) applies to channels of the same modality; others get the scheme of their own modality.
+/// Like [`choose`], of a channel after the first. A scheme for the units of the first channel
+/// (`ct`, `window`) applies to channels of the same modality; others get the scheme of their own
+/// modality.
 ///
 /// # Errors
 /// As [`choose`].

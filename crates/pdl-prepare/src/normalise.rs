@@ -5,7 +5,8 @@ use pdl_volume::statistics::{mean_and_std, percentiles};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Smallest deviation, or width of a range, to divide by, so that a flat image stays finite.
+/// Lower bound of the standard deviation, or width of a range, to divide by: a constant image stays
+/// finite.
 const SMALLEST: f64 = 1e-8;
 
 /// The percentiles whose intensities are landmarks of a histogram (Nyul and Udupa 1999; the ends
@@ -32,7 +33,7 @@ pub enum Mapping {
 #[serde(tag = "scheme", rename_all = "snake_case")]
 pub enum Normalisation {
     /// CT: clip to the cohort's foreground percentiles 0.5 and 99.5, subtract its foreground mean,
-    /// divide by its deviation.
+    /// divide by its standard deviation.
     CohortForeground {
         /// Lower clip, in the image's units.
         low: f64,
@@ -43,7 +44,7 @@ pub enum Normalisation {
         /// Standard deviation of the cohort's foreground.
         std: f64,
     },
-    /// MR, PET and others: each image by its own mean and deviation.
+    /// MR, PET and others: each image by its own mean and standard deviation.
     ImageZScore {
         /// Whether only non-zero voxels count and change.
         nonzero_mask: bool,

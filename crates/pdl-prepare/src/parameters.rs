@@ -127,7 +127,7 @@ pub enum GridKind {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum NormalisationMethod {
-    /// By the modality: ct for CT, zscore for all others.
+    /// Chosen by modality: ct for CT, zscore for all others.
     #[default]
     Auto,
     /// Clip to the training cases' foreground percentiles 0.5 and 99.5, subtract their foreground

@@ -102,7 +102,7 @@ pub fn prepare(
     Ok(Prepared { plan, findings, written, cases: prepared.len(), failures })
 }
 
-/// What was made of a case.
+/// Result of preparing a case.
 pub(crate) struct PreparedCase {
     row: PreparedRow,
     padded_share: f64,

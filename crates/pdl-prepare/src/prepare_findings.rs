@@ -1,11 +1,11 @@
-//! What is said of the prepared cases as a whole.
+//! Findings about the prepared cases as a whole.
 
 use pdl_findings::{Code, Finding};
 
 use crate::prepared_row::{FILE, PreparedRow};
 
-/// Padding is the same in every case, so it counts as likeness: users must know how much of it
-/// there is.
+/// The finding about padding. Padding is the same in every case and so raises the similarity of all
+/// pairs.
 pub(crate) fn padding(padded_shares: &[f64]) -> Option<Finding> {
     let mean = padded_shares.iter().sum::<f64>() / padded_shares.len().max(1) as f64;
     (mean > 0.0).then(|| {

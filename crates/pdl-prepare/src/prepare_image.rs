@@ -20,7 +20,7 @@ pub fn prepare_image(image: Volume<f32>, plan: &Plan) -> Result<Volume<f32>, Pre
     prepared.pop().ok_or(PrepareError::Channels { expected: plan.channels(), found: 0 })
 }
 
-/// As [`prepare_image`], of all images of a case in the order of the plan's channels. Those after
+/// Like [`prepare_image`], of all images of a case in the order of the plan's channels. Those after
 /// the first are on its grid, or resampled to it. All are cropped to one box.
 ///
 /// # Errors

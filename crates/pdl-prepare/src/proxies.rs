@@ -56,9 +56,9 @@ pub struct Proxy {
     pub voxels: Vec<f32>,
     /// The channels after the first, each as `voxels`.
     pub channels: Vec<Vec<f32>>,
-    /// Its labels, if proxies hold them.
+    /// Labels, if proxies hold them.
     pub labels: Option<ProxyLabels>,
-    /// The share of the voxels that the image does not reach.
+    /// The fraction of the voxels that the image does not reach.
     pub padded_share: f64,
 }
 
@@ -72,7 +72,7 @@ pub fn proxy(image: &Volume<f32>, percentiles: [f64; 2], plan: &ProxyPlan) -> Re
     Ok(Proxy { voxels, channels: Vec::new(), labels: None, padded_share })
 }
 
-/// The voxels of an image on the common grid, in [0, 1], and the share of them that it does not
+/// The voxels of an image on the common grid, in [0, 1], and the fraction of them that it does not
 /// reach.
 ///
 /// # Errors

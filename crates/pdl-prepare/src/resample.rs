@@ -43,7 +43,7 @@ impl Interpolation {
 /// the first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Window {
-    /// Its start, from the outer face of the first source voxel.
+    /// Start, from the outer face of the first source voxel.
     pub start: f64,
     /// How long it is.
     pub length: f64,
@@ -61,7 +61,7 @@ pub fn shape_at(grid: &Grid, spacing_mm: [f64; 3]) -> [usize; 3] {
     })
 }
 
-/// As [`shape_at`], for a case that is to be resampled.
+/// Like [`shape_at`], for a case that is to be resampled.
 ///
 /// # Errors
 /// [`PrepareError::Growth`] when it would have more than [`MOST_GROWTH`] times the voxels that it

@@ -28,7 +28,7 @@ pub(crate) struct Source {
     pub channels: Vec<Volume<f32>>,
     /// `None` for a case without a label.
     pub labels: Option<LabelMap>,
-    /// Their crop.
+    /// Crop of the images.
     pub cropped: Cropped,
 }
 
@@ -88,7 +88,7 @@ fn read_labels(
 
 /// The grid of the first channel, for the others.
 struct Reference {
-    /// As the first channel's file states it.
+    /// Grid as the first channel's file states it.
     grid: Grid,
     /// Whether the user's orientation overrides those of all files.
     overridden: bool,

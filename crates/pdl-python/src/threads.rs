@@ -40,8 +40,8 @@ pub(crate) fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> T + Send)
     Ok(py.detach(|| pool.install(work)))
 }
 
-/// As [`detached`], for work that may take long: it looks at the flag it is given now and then and
-/// ends early where that is set.
+/// Like [`detached`], for work that may take long: it looks at the flag it is given now and then
+/// and ends early where that is set.
 ///
 /// # Errors
 /// `KeyboardInterrupt`, or what another handler of a signal raises, once the work has ended.

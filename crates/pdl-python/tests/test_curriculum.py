@@ -41,4 +41,7 @@ def test_a_fold_has_a_curriculum_of_its_own(curriculum: pdl.Curriculum) -> None:
     assert not held_out[0] & held_out[1] and not held_out[0] & held_out[2]
     for fold, out in zip(folds, held_out):
         assert set(fold.cases) == set().union(*held_out) - out
-        assert all(pathlib.Path(file["image"]).is_file() for file in fold.files())  # pyright: ignore[reportArgumentType]
+        assert all(
+            pathlib.Path(file["image"]).is_file()  # pyright: ignore[reportArgumentType]
+            for file in fold.files()
+        )

@@ -36,10 +36,19 @@ function figures(value, digits = 3) { return value == null || !Number.isFinite(v
 function seconds(s) { return s < 120 ? `${s.toFixed(1)} s` : s < 7200 ? `${(s / 60).toFixed(1)} min` : `${(s / 3600).toFixed(1)} h`; }
 function mean(list) { return list.reduce((a, b) => a + b, 0) / list.length; }
 
-// Colours that people see apart whatever their colour vision (Okabe and Ito), for light and for dark pages.
+// Twelve colours for light and for dark pages. The first eight can be distinguished with any colour
+// vision (Okabe and Ito); each further one is at least 49 from all others in CIELAB.
 function palette() {
-  return dark() ? ["#56b4e9", "#e69f00", "#2fc79a", "#f0e442", "#cc79a7", "#ff8552", "#9ecae9", "#bdbdbd"]
-    : ["#0072b2", "#d55e00", "#009e73", "#9a7b00", "#a8477f", "#e69f00", "#56b4e9", "#666666"];
+  return dark() ? ["#56b4e9", "#e69f00", "#2fc79a", "#f0e442", "#cc79a7", "#ff8552", "#9ecae9", "#bdbdbd", "#ff00ff", "#00ff00", "#7777ff", "#449900"]
+    : ["#0072b2", "#d55e00", "#009e73", "#9a7b00", "#a8477f", "#e69f00", "#56b4e9", "#666666", "#0000ff", "#ff44ff", "#00bb00", "#002299"];
+}
+// The colours of the names, repeated where there are more.
+function colours(names) { const all = palette(); return names.map((_, i) => all[i % all.length]); }
+// A line for each name in `by`; where colours repeat, lines are dashed, longer for each repetition.
+function lines(rows, by, names, options) {
+  const round = (name) => Math.floor(names.indexOf(name) / palette().length);
+  return d3.range(Math.ceil(names.length / palette().length)).map((k) =>
+    Plot.line(rows.filter((row) => round(row[by]) === k), { ...options, stroke: by, strokeWidth: 2, ...(k ? { strokeDasharray: `${4 * k} 3` } : {}) }));
 }
 function dark() {
   const chosen = document.documentElement.dataset.theme;

@@ -18,7 +18,7 @@
           Plot.tip(scores, Plot.pointer({ x: "rank", y: "score", title: (d) => `${d.id}\nrank ${d.rank}, score ${figures(d.score, 4)}`, fill: css("--card") }))],
       }), 760));
     const outlines = el("input", { type: "checkbox", id: "outlines", checked: true, onchange: (e) => document.documentElement.classList.toggle("no-outlines", !e.target.checked) });
-    if (DATA.thumbnails) parts.push(el("div", { class: "controls" }, el("label", { for: "outlines" }, outlines, " outlines of the labels"), channelSwitch(), labelLegend()));
+    if (DATA.thumbnails) parts.push(el("div", { class: "controls" }, el("label", { for: "outlines" }, outlines, " label contours"), channelSwitch(), labelLegend()));
     const strips = el("div", { class: "stages" });
     parts.push(strips);
     for (const s of stages) {

@@ -17,7 +17,7 @@
       const values = name === "split" ? SPLITS.map((s) => SPLIT_NAMES[s]).filter((s) => points.some((p) => of(p.i) === s))
         : [...new Set(points.map((p) => of(p.i)))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
       const range = name === "split" ? SPLITS.filter((s) => values.includes(SPLIT_NAMES[s])).map((s) => css(`--${s}`))
-        : name === "stage" ? stageColours(values) : values.length <= 8 ? palette().slice(0, values.length) : values.map((_, k) => d3.interpolateTurbo((k + 0.5) / values.length));
+        : name === "stage" ? stageColours(values) : values.length <= palette().length ? palette().slice(0, values.length) : values.map((_, k) => d3.interpolateTurbo((k + 0.5) / values.length));
       const text = (p) => `${p.id}\n${name}: ${of(p.i)}` + (CASES[p.i].rank == null ? "" : `\nrank ${CASES[p.i].rank}`);
       const extent = (key) => d3.extent(points, (p) => p[key]);
       const plot = Plot.plot({

@@ -20,13 +20,12 @@ function training(holder, runs) {
   }
   const curves = el("div"), times = el("div");
   const names = runs.map((r) => r.name);
-  function colours() { const p = palette(); return names.map((_, i) => p[i % p.length]); }
   function plot() {
     const p = Plot.plot({
-      width: 860, height: 376, marginLeft: 52, marginBottom: 46, grid: true, color: { domain: names, range: colours(), legend: names.length > 1 },
+      width: 860, height: 376, marginLeft: 52, marginBottom: 46, grid: true, color: { domain: names, range: colours(names), legend: names.length > 1 },
       x: { label: "seconds of training", domain: [0, d3.max(rows, (r) => r.s)], nice: true }, y: { label: "mean validation Dice", domain: [Math.min(0.5, d3.min(rows, (r) => r.dice)), 1] },
       marks: [Plot.ruleY([+target.value], { stroke: css("--bad"), strokeDasharray: "5 4" }), Plot.text([[0, +target.value]], { text: [`target ${(+target.value).toFixed(3)}`], x: "0", y: "1", dy: -8, dx: 4, textAnchor: "start", fill: css("--bad") }),
-        Plot.line(rows, { x: "s", y: "dice", stroke: "run", strokeWidth: 2 }), Plot.dot(rows, { x: "s", y: "dice", fill: "run", r: 2.6 }),
+        lines(rows, "run", names, { x: "s", y: "dice" }), Plot.dot(rows, { x: "s", y: "dice", fill: "run", r: 2.6 }),
         Plot.tip(rows, Plot.pointer({ x: "s", y: "dice", title: (r) => `${r.run}\n${r.s.toFixed(1)} s: Dice ${r.dice.toFixed(4)}`, fill: css("--card") }))],
     });
     const svg = p.querySelector(":scope > svg") ?? p;
@@ -47,7 +46,7 @@ function training(holder, runs) {
   const labels = [...new Set(runs.flatMap((r) => r.labels))];
   const boxes = chart("Final validation Dice of each label", labels.map((l) => `${l}: ${dice.filter((d) => d.label === l).map((d) => figures(d.value)).join(", ")}`).join("; "), () => ({
     height: 76 + 30 * labels.length, marginLeft: 20 + 6.6 * Math.min(24, d3.max(labels, (l) => l.length)), y: { label: null, domain: labels }, x: { label: "Dice, one dot per run", domain: [Math.min(0.5, d3.min(dice, (d) => d.value) ?? 0), 1], grid: true },
-    color: { domain: names, range: colours() },
+    color: { domain: names, range: colours(names) },
     marks: [...(runs.length > 2 ? [Plot.boxX(dice, { x: "value", y: "label", fill: css("--shade"), stroke: css("--soft"), r: 0 })] : []), Plot.dot(dice, { x: "value", y: "label", fill: "run", r: 4.5 }),
       Plot.tip(dice, Plot.pointer({ x: "value", y: "label", title: (d) => `${d.run}\n${d.label}: ${figures(d.value, 4)}`, fill: css("--card") }))],
   }), 640);

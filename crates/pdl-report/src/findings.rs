@@ -21,7 +21,7 @@ pub struct StageFinding {
     pub case_id: Option<String>,
     /// Kebab-case identifier, such as "small-split"; "failed" of a case that could not be prepared.
     pub code: &'static str,
-    /// What becomes of what it is about.
+    /// Severity: whether the case is rejected.
     pub severity: Severity,
     /// A sentence with the figures.
     pub message: String,

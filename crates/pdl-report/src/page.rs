@@ -18,7 +18,7 @@ const STYLE: &str = include_str!("../assets/page.css");
 const VENDOR: [&str; 2] =
     [include_str!("../assets/vendor/d3.min.js"), include_str!("../assets/vendor/plot.umd.min.js")];
 
-/// Their licences, which must accompany them.
+/// Licences of the libraries, which must accompany them.
 const LICENCES: [&str; 2] =
     [include_str!("../assets/vendor/d3.LICENSE"), include_str!("../assets/vendor/plot.LICENSE")];
 

@@ -20,7 +20,7 @@ pub const TABLE_VERSION: u32 = 1;
 struct RunJson {
     settings: RecordedSettings,
     labels: Vec<RecordedLabel>,
-    /// Of runs that learn regions, whose figures are those of the regions.
+    /// Regions of runs that learn regions; figures are then those of the regions.
     #[serde(default)]
     regions: Vec<RecordedLabel>,
     results: RecordedResults,

@@ -320,7 +320,8 @@ mod tests {
         let middle = PLACE.of_voxels([3, 1, 2]);
         assert_eq!(middle, [3.5, 5.0, 5.0]);
         assert_eq!(PLACE.label(&labels, middle), Some(3 + 8 * (1 + 2 * 2)));
-        assert_eq!(PLACE.label(&labels, [3.5, 1.0, 5.0]), None); //  in the field of view, outside the volume
+        // in the field of view, outside the volume
+        assert_eq!(PLACE.label(&labels, [3.5, 1.0, 5.0]), None);
     }
 
     #[test]

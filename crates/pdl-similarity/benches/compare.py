@@ -151,7 +151,8 @@ def peaks():
 
 def operations(side, window):
     """Float32 operations of the pair kernel for a pair of cubes, counted in its source (a fused one counts once)."""
-    # Window, most windows along y and x of a column, operations of its filters a place along x and y, and along z.
+    # Window, most windows along y and x of a column, operations of its filters a place along x and
+    # y, and along z.
     length, height, width, across, along = {
         "uniform": (7, 15, 15, 18 / 7, 17 / 7),
         "Gaussian": (11, 18, 9, 11, 11),

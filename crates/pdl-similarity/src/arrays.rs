@@ -15,8 +15,8 @@ use crate::ssim::setup::Kernel;
 use crate::ssim::views::{Similarity, VolumeView};
 use crate::ssim::window::SsimWindow;
 
-/// Values whose magnitude exceeds so many data ranges are refused: their squares leave float32 no
-/// digits for the constants of SSIM, and the data range is most likely not theirs.
+/// Maximum magnitude of values, in data ranges. The squares of larger ones leave no digits of
+/// float32 for the constants of SSIM, and the data range is most likely wrong.
 const MOST_RANGES: f32 = 1000.0;
 
 /// Voxels of the pairs of a tile: few enough that a caller can stop within a second.
@@ -33,9 +33,9 @@ pub enum ArrayError {
     Shape {
         /// The shape of the first one (z, y, x), in voxels.
         first: [usize; 3],
-        /// That of the one at `index`.
+        /// Shape of the array at `index`.
         other: [usize; 3],
-        /// Its place among the volumes, from 0.
+        /// Place among the volumes, from 0.
         index: usize,
     },
     /// A side of the volumes is shorter than the window.
@@ -46,7 +46,7 @@ pub enum ArrayError {
     WindowTooLarge {
         /// The window that was asked for.
         window: SsimWindow,
-        /// Its length along each axis, in voxels.
+        /// Length along each axis, in voxels.
         side: usize,
         /// Shape of the volumes (z, y, x), in voxels.
         shape: [usize; 3],
@@ -63,9 +63,9 @@ pub enum ArrayError {
          range that the data can span, such as 4000 for CT in HU"
     )]
     BeyondRange {
-        /// Its place among the volumes, from 0.
+        /// Place among the volumes, from 0.
         index: usize,
-        /// Its value of the largest magnitude.
+        /// Value of the largest magnitude.
         value: f32,
         /// The data range that was given.
         data_range: f64,

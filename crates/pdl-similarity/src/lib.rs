@@ -51,7 +51,7 @@ pub enum SimilarityError {
     WindowTooLarge {
         /// The window that was asked for.
         window: ssim::SsimWindow,
-        /// Its length along each axis, in voxels.
+        /// Length along each axis, in voxels.
         side: usize,
         /// Shape of the proxies (z, y, x), in voxels.
         shape: [usize; 3],

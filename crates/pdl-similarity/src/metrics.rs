@@ -1,4 +1,8 @@
-//! The metrics: for each an implementation of [`Measure`] and a column of the pairs.
+//! Metrics of pairs of cases: for each an implementation of [`Measure`] and a column of the pairs.
+//!
+//! A new metric also needs an arm in the `match`es of `unit` and `identical` in
+//! `pdl_curriculum::metrics`, which convert values to similarities. Metrics of predictions (Dice,
+//! HD95) are in `pdl_metrics`.
 
 mod channel;
 mod label;
@@ -53,7 +57,7 @@ impl Metric {
         self.measure().larger_is_alike()
     }
 
-    /// Its value for identical volumes.
+    /// Value for identical volumes.
     pub fn of_identical(self) -> f32 {
         match self {
             Metric::Mse | Metric::BodyMse | Metric::LabelVolume => 0.0,
@@ -62,8 +66,7 @@ impl Metric {
         }
     }
 
-    /// Its value where only the intensities of whole volumes were compared; NaN where it needs
-    /// more.
+    /// Value where only the intensities of whole volumes were compared; NaN where it needs more.
     pub fn of_intensities(self, similarity: &Similarity) -> f64 {
         let facts = PairFacts {
             a: VolumeView::default(),
@@ -77,7 +80,7 @@ impl Metric {
         self.measure().value(&facts)
     }
 
-    /// Its implementation.
+    /// Implementation.
     pub fn measure(self) -> &'static dyn Measure {
         match self {
             Metric::Mse => &WholeMetric { column: "mse", value: |similarity| similarity.mse, windows: false },

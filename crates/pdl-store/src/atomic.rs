@@ -42,7 +42,7 @@ pub fn write_if_changed(path: impl Into<SafePath>, bytes: &[u8]) -> Result<bool>
     Ok(changed)
 }
 
-/// As [`write_if_changed`], but only the user can read or write the file (mode 0600, if the file
+/// Like [`write_if_changed`], but only the user can read or write the file (mode 0600, if the file
 /// system has modes; else that is reported). A file that others may read is written anew.
 ///
 /// # Errors

@@ -46,7 +46,8 @@ pub fn of_codecs<T>(work: impl FnOnce() -> T) -> Option<T> {
     }
 }
 
-/// As [`of_codecs`], of work with a file: without a codec's memory it has an error of the machine.
+/// Like [`of_codecs`], of work with a file: without a codec's memory it has an error of the
+/// machine.
 ///
 /// # Errors
 /// Those of `work`; [`ErrorKind::OutOfMemory`] if a codec panics.

@@ -203,7 +203,7 @@ impl ReadFault {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// As [`ReadFault::note`], of a read, which is tried again where it was interrupted.
+    /// Like [`ReadFault::note`], of a read, which is tried again where it was interrupted.
     fn note_read(&self, error: &io::Error) {
         if error.kind() != ErrorKind::Interrupted {
             self.note(error);

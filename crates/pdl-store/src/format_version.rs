@@ -41,8 +41,7 @@ pub fn check_text(path: &Path, stated: Option<&str>, supported: u32) -> Result<(
     check(path, number.transpose()?, supported)
 }
 
-/// What a read says of the version of a file that is to be replaced: a missing or damaged file may
-/// be.
+/// Checks the version of a file that is to be replaced: a missing or damaged file may be.
 ///
 /// # Errors
 /// [`StoreError::NewerFormat`]; an error of the machine.

@@ -15,7 +15,8 @@
 //! let folder = tempfile::tempdir()?;
 //! let path = folder.path().join("note.txt");
 //! assert!(atomic::write_if_changed(&path, b"whole or absent")?);
-//! assert!(!atomic::write_if_changed(&path, b"whole or absent")?); // the same bytes: the file is left alone
+//! // The same bytes: the file is not written.
+//! assert!(!atomic::write_if_changed(&path, b"whole or absent")?);
 //! assert_eq!(hash::of_file(&path)?, hash::of_bytes(b"whole or absent"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

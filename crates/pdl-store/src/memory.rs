@@ -75,13 +75,12 @@ enum Source<'a> {
 }
 
 impl MemoryLimit {
-    /// A limit of so many bytes.
+    /// A limit of `bytes`.
     pub fn new(bytes: u64) -> Self {
         Self { bytes, taken: AtomicU64::new(0) }
     }
 
-    /// A limit of so many bytes, but no more than the machine has; or half of what is free on it
-    /// now.
+    /// A limit of `bytes`, at most the memory of the machine; half of the free memory if `None`.
     pub fn or_half_of_free(bytes: Option<u64>) -> Self {
         Self::new(bytes.map_or_else(|| free() / 2, |bytes| bytes.min(installed())))
     }
@@ -162,7 +161,7 @@ impl MemoryShare<'_> {
         Ok(())
     }
 
-    /// As [`MemoryShare::take`], of `count` items of `bytes` each.
+    /// Like [`MemoryShare::take`], of `count` items of `bytes` each.
     ///
     /// # Errors
     /// As [`MemoryShare::take`].

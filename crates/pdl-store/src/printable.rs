@@ -42,7 +42,7 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     escape(text, is_control)
 }
 
-/// As [`escaped`], for text of several lines: line breaks and tabs stay.
+/// Like [`escaped`], for text of several lines: line breaks and tabs stay.
 pub fn escaped_lines(text: &str) -> Cow<'_, str> {
     escape(text, |c| is_control(c) && c != '\n' && c != '\t')
 }
@@ -87,7 +87,7 @@ pub fn from_cell(cell: &str) -> &str {
     }
 }
 
-/// As [`cell`], for the relative path of a file, which stays a path to the same file.
+/// Like [`cell`], for the relative path of a file, which stays a path to the same file.
 pub fn path_cell(path: &str) -> Cow<'_, str> {
     if path.starts_with(FORMULA) { Cow::Owned(format!("./{path}")) } else { Cow::Borrowed(path) }
 }

@@ -9,11 +9,11 @@ use std::path::Path;
 
 use crate::{Result, StoreError, fault};
 
-/// What is neither a file nor a folder.
+/// A path that is neither a file nor a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a file, found {what}, which is never opened")]
 pub struct SpecialFile {
-    /// Its kind, with the article.
+    /// Kind, with the article.
     what: &'static str,
 }
 

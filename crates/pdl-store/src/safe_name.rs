@@ -28,7 +28,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     Err(D::Error::custom(problem))
 }
 
-/// As [`deserialize`], of a name that may be absent.
+/// Like [`deserialize`], of a name that may be absent.
 ///
 /// # Errors
 /// As [`deserialize`].

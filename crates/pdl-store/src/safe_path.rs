@@ -120,7 +120,7 @@ impl SafePath {
         Ok(Folder::open(&self.root, above, create)?.map(|folder| (folder, name)))
     }
 
-    /// As [`SafePath::parent`], made if it is missing.
+    /// Like [`SafePath::parent`], made if it is missing.
     pub(crate) fn made_parent(&self) -> Result<(Folder, &OsStr)> {
         let gone = || StoreError::io("make the folder", &self.full())(std::io::ErrorKind::NotFound.into());
         self.parent(true)?.ok_or_else(gone)
@@ -175,7 +175,7 @@ pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::R
     inside(String::deserialize(deserializer)?)
 }
 
-/// As [`deserialize`], of a list of paths.
+/// Like [`deserialize`], of a list of paths.
 ///
 /// # Errors
 /// As [`deserialize`].
@@ -192,7 +192,7 @@ fn inside<E: Error>(text: String) -> std::result::Result<String, E> {
     }
 }
 
-/// As [`deserialize`], of a path that may be absent.
+/// Like [`deserialize`], of a path that may be absent.
 ///
 /// # Errors
 /// As [`deserialize`].

@@ -104,7 +104,7 @@ pub fn write_rows<T: Serialize>(
     atomic::write_if_changed(path, &encode(&full, &batch, properties(metadata).build())?)
 }
 
-/// As [`write_rows`], but only the user can read or write the file.
+/// Like [`write_rows`], but only the user can read or write the file.
 ///
 /// # Errors
 /// As [`write_rows`].
@@ -127,7 +127,7 @@ fn to_batch<T: Serialize>(path: &Path, schema: &Schema, rows: &[T]) -> Result<Re
 /// Reads the rows and the metadata of a table of pdl's own, of format version `supported` or lower.
 ///
 /// # Errors
-/// [`StoreError`] if it is missing, cut short or does not fit the type;
+/// [`StoreError`] if it is missing, truncated or does not fit the type;
 /// [`StoreError::NewerFormat`] if a newer pdl wrote it; [`StoreError::Memory`] when it needs more
 /// memory than is free on the machine.
 pub fn read_rows<T: DeserializeOwned>(
@@ -145,7 +145,7 @@ pub fn read_rows<T: DeserializeOwned>(
 /// as `row_bytes` of memory in addition to its values.
 ///
 /// # Errors
-/// [`StoreError`] if it is missing, cut short or does not fit the type; [`StoreError::Memory`] if
+/// [`StoreError`] if it is missing, truncated or does not fit the type; [`StoreError::Memory`] if
 /// it has more rows, or longer values, than the share allows.
 pub fn read_columns<T: DeserializeOwned>(
     path: &Path,
@@ -190,13 +190,13 @@ fn rows_of<T: DeserializeOwned>(
 /// its rows.
 ///
 /// # Errors
-/// [`StoreError`] if it is missing or cut short; [`StoreError::NewerFormat`] if a newer pdl wrote
+/// [`StoreError`] if it is missing or truncated; [`StoreError::NewerFormat`] if a newer pdl wrote
 /// it.
 pub fn read_metadata(path: &Path, supported: u32) -> Result<HashMap<String, String>> {
     own_key_values(path, &bounded::open_own(path)?, supported)
 }
 
-/// As [`read_metadata`], with the number of rows before it.
+/// Like [`read_metadata`], with the number of rows before it.
 ///
 /// # Errors
 /// As [`read_metadata`].
@@ -209,7 +209,7 @@ pub fn read_facts(path: &Path, supported: u32) -> Result<(u64, HashMap<String, S
 /// The number of rows of a Parquet file, whoever wrote it.
 ///
 /// # Errors
-/// [`StoreError`] if it is missing or cut short.
+/// [`StoreError`] if it is missing or truncated.
 pub fn row_count(path: &Path) -> Result<u64> {
     Ok(bounded::open_own(path)?.metadata().file_metadata().num_rows().max(0) as u64)
 }
@@ -217,7 +217,7 @@ pub fn row_count(path: &Path) -> Result<u64> {
 /// The names of a Parquet file's columns.
 ///
 /// # Errors
-/// [`StoreError`] if it is missing or cut short.
+/// [`StoreError`] if it is missing or truncated.
 pub fn column_names(path: &Path) -> Result<Vec<String>> {
     Ok(bounded::open_own(path)?.column_names())
 }
@@ -226,7 +226,7 @@ pub fn column_names(path: &Path) -> Result<Vec<String>> {
 /// null.
 ///
 /// # Errors
-/// [`StoreError`] if the file is missing or cut short or has no such column; [`StoreError::Memory`]
+/// [`StoreError`] if the file is missing or truncated or has no such column; [`StoreError::Memory`]
 /// if the column needs more than the share allows.
 pub fn read_text(path: &Path, column: &str, memory: &MemoryShare<'_>) -> Result<Vec<Option<String>>> {
     let problem = |e: &dyn std::fmt::Display| table_problem(path, e);
@@ -280,7 +280,7 @@ fn decoded(values: &ArrayRef) -> std::result::Result<ArrayRef, ArrowError> {
 /// Some columns of a Parquet file, a batch of rows at a time.
 ///
 /// # Errors
-/// [`StoreError`] if the file is missing or cut short; each batch may fail in the same ways.
+/// [`StoreError`] if the file is missing or truncated; each batch may fail in the same ways.
 pub fn read_batches(path: &Path, columns: &[&str]) -> Result<impl Iterator<Item = Result<RecordBatch>>> {
     bounded::open_own(path)?.batches(Some(columns))
 }
@@ -289,7 +289,7 @@ pub fn read_batches(path: &Path, columns: &[&str]) -> Result<impl Iterator<Item 
 /// batch after the other.
 ///
 /// # Errors
-/// [`StoreError`] when the file is missing or cut short; [`StoreError::Memory`] when its rows need
+/// [`StoreError`] when the file is missing or truncated; [`StoreError::Memory`] when its rows need
 /// more memory than the share gives.
 pub fn read_arrow(
     path: &Path,

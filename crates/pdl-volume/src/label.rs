@@ -27,7 +27,7 @@ pub enum LabelError {
     NotALabel {
         /// The first such voxel.
         value: f32,
-        /// Their number.
+        /// Number of such voxels.
         count: usize,
         /// Whether all of them have its value.
         alike: bool,
@@ -59,7 +59,7 @@ const ROUNDED_WITHIN: f32 = 1e-3;
 /// Voxels that were rounded to a label.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RoundedLabels {
-    /// Their number.
+    /// Number of the rounded voxels.
     pub count: usize,
     /// The value farthest from its label.
     pub farthest: f32,

@@ -14,7 +14,8 @@
 //!
 //! // A 2 x 3 x 4 image stored left, posterior, superior with 1.5 x 1.5 x 3 mm voxels.
 //! let orientation: Orientation = "LPS".parse()?;
-//! let grid = Grid::new([2, 3, 4], Affine::from_orientation(orientation, [1.5, 1.5, 3.0], [2, 3, 4]));
+//! let affine = Affine::from_orientation(orientation, [1.5, 1.5, 3.0], [2, 3, 4]);
+//! let grid = Grid::new([2, 3, 4], affine);
 //! let volume = Volume::new(grid, (0..24).collect::<Vec<i32>>())?;
 //! let ras = volume.to_ras();
 //! assert_eq!(ras.grid.orientation().to_string(), "RAS");

@@ -9,9 +9,9 @@ const NEAR_VOXELS: f64 = 0.05;
 /// A box of voxels of a grid, whole voxels along x, y, z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VoxelBox {
-    /// Its first voxel.
+    /// First voxel.
     pub start: [usize; 3],
-    /// Its voxels.
+    /// Voxels.
     pub shape: [usize; 3],
 }
 

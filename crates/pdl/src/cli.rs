@@ -51,7 +51,7 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Survey a cohort and write OUT/pdl.toml, every option explained. For volumes in an unknown
+    /// Inspect a cohort and write OUT/pdl.toml, every option explained. For volumes in an unknown
     /// layout also write OUT/cohort.csv, which pairs images and label maps by name. Existing files
     /// are kept unless --force is given.
     Init(init::Args),
@@ -99,8 +99,8 @@ enum Command {
     /// Compare two manifests. Lists cases added, removed, moved between splits (exit code 5),
     /// prepared again, and changed ranks.
     Diff(diff::Args),
-    /// Compare predicted label maps with reference label maps of the same names. Prints Dice,
-    /// surface Dice, HD95, volumes and detection of every label.
+    /// Compare predicted label maps with references of the same file names. Prints Dice, surface
+    /// Dice, HD95, volumes and detection of every label.
     Score(score::Args),
     /// Print the settings in force as a pdl.toml.
     Config(Box<config::Args>),
@@ -117,17 +117,11 @@ enum Command {
 pub(crate) fn program() -> clap::Command {
     let program = pdl_console::command::<Cli>();
     let overview = help::overview(&program);
-    main_options_of_curate(program).override_help(overview)
-}
-
-/// Shows the options that matter most before those of each stage.
-fn main_options_of_curate(program: clap::Command) -> clap::Command {
-    let is_main = |arg: &clap::Arg| help::MAIN_OPTIONS_OF_CURATE.contains(&arg.get_id().as_str());
-    let first = |arg: clap::Arg| if is_main(&arg) { arg.help_heading(None::<&'static str>) } else { arg };
-    program.mut_subcommands(|command| match command.get_name() {
-        "curate" => command.mut_args(first),
+    let program = program.mut_subcommands(|command| match command.get_name() {
+        "curate" => pdl_console::main_options(command, &help::MAIN_OPTIONS_OF_CURATE),
         _ => command,
-    })
+    });
+    program.override_help(overview)
 }
 
 /// Runs the command that was typed.
@@ -237,6 +231,11 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn at_most_five_main_options_come_first() {
+        assert_eq!(pdl_console::without_main_options(&program()), Vec::<String>::new());
     }
 
     /// Words with which a help states its default.

@@ -36,17 +36,17 @@ pub(crate) struct Requirements<'a> {
 }
 
 impl<'a> Requirements<'a> {
-    /// Of a command that runs stages, and so writes to `out`.
+    /// Requirements of a command that runs stages, and so writes to `out`.
     pub(crate) fn stages(out: &'a Path, curated: Option<&'static [StageOutput]>) -> Self {
         Self { out: Some(out), cohort: None, curated, threads: true, lock: true, resumes: true }
     }
 
-    /// Of a command that reads a curation folder.
+    /// Requirements of a command that reads a curation folder.
     pub(crate) fn curated(out: &'a Path, made: &'static [StageOutput]) -> Self {
         Self { out: Some(out), curated: Some(made), threads: true, ..Self::default() }
     }
 
-    /// Of a command that reads a manifest, wherever it lies.
+    /// Requirements of a command that reads a manifest, wherever it lies.
     pub(crate) fn manifest(path: &'a Path) -> Self {
         Self { out: Some(path), threads: true, ..Self::default() }
     }
@@ -93,7 +93,7 @@ pub const PROXIES: StageOutput = StageOutput { name: proxies::FOLDER, what: "pro
 pub const PAIRS: StageOutput = StageOutput { name: pairs::FOLDER, what: "pairs", by: "compare" };
 /// The curriculum, which `rank` writes.
 pub const MANIFEST: StageOutput = StageOutput { name: manifest::INFO_FILE, what: "manifest", by: "rank" };
-/// What every stage up to `compare` leaves.
+/// Files of every stage up to `compare`.
 pub const PAIRED: &[StageOutput] = &[CASES, PREPARED, PROXIES, PAIRS];
 
 /// Checks the folders of a command that reads a cohort.
@@ -175,7 +175,7 @@ pub fn check_curated(out: &Path, made: &[StageOutput]) -> Result<()> {
     bail!("{}", no_curation(out))
 }
 
-/// What a folder without cases seems to be, and what to do.
+/// Describes a folder without cases, and what to do.
 pub(crate) fn no_curation(out: &Path) -> String {
     let shown = out.display();
     let around = out.ancestors().skip(1).find(|folder| folder.join(cases::FILE).is_file());

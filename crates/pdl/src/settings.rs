@@ -176,7 +176,8 @@ where
         options.get_arguments().all(|option| matches.try_contains_id(option.get_id().as_str()).is_ok())
     };
     for matches in matches.iter().filter(has_options) {
-        let Ok(flags) = T::from_arg_matches(matches) else { continue }; // not a command with these options
+        // not a command with these options
+        let Ok(flags) = T::from_arg_matches(matches) else { continue };
         for (key, value) in toml::Table::try_from(&flags)? {
             let typed = matches.ids().any(|id| id.as_str() == key)
                 && matches.value_source(&key) == Some(ValueSource::CommandLine);

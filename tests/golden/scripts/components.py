@@ -1,6 +1,7 @@
 """Connected components and nnU-Net's rule on them, by SciPy, for crates/pdl-fit/src/inference/postprocessing.rs.
 
-    python tests/golden/scripts/components.py > tests/golden/data/components.json      # numpy 2.4, scipy 1.17
+    # numpy 2.4, scipy 1.17
+    python tests/golden/scripts/components.py > tests/golden/data/components.json
 
 Each cohort has predictions and references of three labels, and the decision of nnU-Net's determine_postprocessing
 (nnunetv2/postprocessing/remove_connected_components.py) on them, written with scipy.ndimage: the largest component of

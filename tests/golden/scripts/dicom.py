@@ -27,7 +27,8 @@ import numpy
 import pydicom
 import SimpleITK
 
-pydicom.read_file = pydicom.dcmread  # the name by which dcmrtstruct2nii 5 calls it; pydicom 3 dropped it
+# the name by which dcmrtstruct2nii 5 calls it; pydicom 3 dropped it
+pydicom.read_file = pydicom.dcmread
 from dcmrtstruct2nii import dcmrtstruct2nii
 
 from exact import counted, fill, likeness

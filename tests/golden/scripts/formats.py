@@ -90,7 +90,8 @@ def main():
     by_nibabel("two-big-endian.nii.gz", "int16", nibabel.Nifti2Image, order=">", sform=False, qform=True)
     scaled = nibabel.Nifti1Image(values("int16"), affine())
     scaled.header.set_slope_inter(0.5, -3.25)
-    # nibabel divides by the slope when it writes, so the stored integers are patched in as they are.
+    # nibabel divides by the slope when it writes, so the stored integers are patched in as they
+    # are.
     raw = scaled.header.copy()
     raw["magic"], raw["vox_offset"] = b"n+1", 352
     raw.set_sform(affine(), 1)

@@ -1,6 +1,7 @@
 """Connected components by scipy.ndimage, for crates/pdl-fit/src/metrics/lesions.rs.
 
-    python tests/golden/scripts/lesions.py > tests/golden/data/lesions.json      # scipy 1.17.1, numpy 2.4.6
+    # scipy 1.17.1, numpy 2.4.6
+    python tests/golden/scripts/lesions.py > tests/golden/data/lesions.json
 """
 
 import json

@@ -64,7 +64,8 @@ def golden():
     weights = [value.astype(float) for value in initial]
     state = [(numpy.zeros(shape), numpy.zeros(shape)) for _, shape, _ in PARAMETERS]
     steps = []
-    for number, (lr, scale) in enumerate(zip(RATES, [1.0, 0.1, 0.3]), 1):  # the first gradient is clipped
+    # the first gradient is clipped
+    for number, (lr, scale) in enumerate(zip(RATES, [1.0, 0.1, 0.3]), 1):
         gradients = draw(random, scale)
         norm = sum((gradient.astype(float) ** 2).sum() for gradient in gradients) ** 0.5
         changes = []

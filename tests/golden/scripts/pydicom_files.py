@@ -20,7 +20,8 @@ FILES = pathlib.Path(pydicom.data.__file__).resolve().parent
 
 def read(path):
     try:
-        # Files without preamble or meta group are read, too, as long as they are DICOM by their name.
+        # Files without preamble or meta group are read, too, as long as they are DICOM by their
+        # name.
         data = pydicom.dcmread(path, force=path.suffix == ".dcm")
     except Exception as error:
         return {"error": type(error).__name__}

@@ -19,7 +19,8 @@ import pyarrow.parquet
 import sklearn
 
 GOLDEN = pathlib.Path(__file__).resolve().parents[1] / "data"
-METRICS = {"ssim": (1.0, 1.0), "uqi": (1.0, 1.0), "mse": (-1.0, 0.0), "psnr": (1.0, 100.0)}  # sign, identical
+# sign, identical
+METRICS = {"ssim": (1.0, 1.0), "uqi": (1.0, 1.0), "mse": (-1.0, 0.0), "psnr": (1.0, 100.0)}
 
 
 def made_up(cases=60):

@@ -27,7 +27,8 @@ CASES = [
     (ORGANS | {"ignore": 3}, None, (3, 4, 5), 6),
 ]
 BATCH = 2
-DICE = {"batch_dice": True, "smooth": 1e-5, "ddp": False}  # as nnUNetTrainer._build_loss, with batch_dice of 2-D plans
+# as nnUNetTrainer._build_loss, with batch_dice of 2-D plans
+DICE = {"batch_dice": True, "smooth": 1e-5, "ddp": False}
 
 
 def terms(loss, logits, target):

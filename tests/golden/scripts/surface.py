@@ -1,6 +1,7 @@
 """Surface distances of ellipsoids by MONAI, for crates/pdl-fit/src/surface.rs.
 
-    python tests/golden/scripts/surface.py > tests/golden/data/surface.json      # monai 1.6.0, torch, scipy
+    # monai 1.6.0, torch, scipy
+    python tests/golden/scripts/surface.py > tests/golden/data/surface.json
 """
 
 import json

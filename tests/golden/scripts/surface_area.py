@@ -1,6 +1,7 @@
 """Surface Dice and HD95 weighted by area, by DeepMind's surface-distance, for crates/pdl-fit/src/metrics/surface.rs.
 
-    python tests/golden/scripts/surface_area.py > tests/golden/data/surface_area.json      # surface-distance 0.1, numpy 2.4, scipy 1.17
+    # surface-distance 0.1, numpy 2.4, scipy 1.17
+    python tests/golden/scripts/surface_area.py > tests/golden/data/surface_area.json
 
 Masks are unions of ellipsoids, some with holes, at the border or of one voxel, which the test draws again.
 With --table it prints the table of crates/pdl-fit/src/metrics/surface_elements.rs instead.

@@ -1,6 +1,7 @@
 from kit import *
 
-# The same closed contour twice on each of two slices (a copy-paste in the planning system), and once on a third.
+# The same closed contour twice on each of two slices (a copy-paste in the planning system), and
+# once on a third.
 fresh()
 made, volume = ct_series(DATA, [0, 3, 6, 9, 12])
 c = lambda z: ("CLOSED_PLANAR", px_square(4, 9, 3, 7, z))

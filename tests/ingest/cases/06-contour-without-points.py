@@ -1,6 +1,7 @@
 from kit import *
 
-# Three structures: a sound one; one with a contour of no points; one with contours of one and of two points.
+# Three structures: a sound one; one with a contour of no points; one with contours of one and of
+# two points.
 fresh()
 made, volume = ct_series(DATA, [0, 3, 6, 9])
 ok = lambda z: ("CLOSED_PLANAR", px_square(4, 9, 3, 7, z))

@@ -1,6 +1,7 @@
 from kit import *
 
-# CT whose pixels are numbers of a palette's colours; whose RescaleSlope is 0; whose RescaleSlope is negative.
+# CT whose pixels are numbers of a palette's colours; whose RescaleSlope is 0; whose RescaleSlope is
+# negative.
 fresh()
 def palette(_, ds):
     ds.PhotometricInterpretation = "PALETTE COLOR"

@@ -1,6 +1,7 @@
 from kit import *
 
-# A structure set of six slices; the last is cut short within its header, so that it is not known whose it is, and one was not sent.
+# A structure set of six slices; the last is cut short within its header, so that it is not known
+# whose it is, and one was not sent.
 fresh()
 made, volume = ct_series(DATA, [0, 3, 6, 9, 12, 15])
 rtstruct(DATA / "rs.dcm", made, [(1, "liver", [("CLOSED_PLANAR", px_square(4, 9, 3, 7, z)) for z in (3.0, 6.0)])])

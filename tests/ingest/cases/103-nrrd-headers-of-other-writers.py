@@ -1,6 +1,7 @@
 from kit import *
 
-# A vector of NaN where the axis has no place in space (read), the names of the voxels' files as a list, and two axes (refused).
+# A vector of NaN where the axis has no place in space (read), the names of the voxels' files as a
+# list, and two axes (refused).
 fresh()
 (DATA / "images").mkdir(), (DATA / "labels").mkdir()
 NAN = "(nan,nan,nan) (2,0,0) (0,2,0) (0,0,3)"

@@ -1,7 +1,8 @@
 import nibabel as nib
 from kit import *
 
-# The magic number of a pair in a single file (its voxels follow the header: read), and that of a single file in a pair (refused).
+# The magic number of a pair in a single file (its voxels follow the header: read), and that of a
+# single file in a pair (refused).
 fresh()
 (DATA / "images").mkdir(), (DATA / "labels").mkdir()
 voxels = np.stack([texture(n) for n in range(8)]).astype(np.int16)

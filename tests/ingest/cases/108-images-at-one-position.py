@@ -1,7 +1,7 @@
 from kit import *
 
-# Six slices that all bear the position of the first, as some archives write them; the acquisition number counts the slices. And six phases
-# of one slice, told by their trigger times.
+# Six slices that all bear the position of the first, as some archives write them; the acquisition
+# number counts the slices. And six phases of one slice, told by their trigger times.
 fresh()
 for n in range(6):
     px = (texture(n) + 1224).astype(np.uint16)

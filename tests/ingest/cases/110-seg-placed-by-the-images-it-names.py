@@ -1,7 +1,7 @@
 from kit import *
 
-# Segmentations whose frames state no geometry, and name the images that they were drawn on: one image each of a series, and frames of the
-# second phase of an enhanced object.
+# Segmentations whose frames state no geometry, and name the images that they were drawn on: one
+# image each of a series, and frames of the second phase of an enhanced object.
 fresh()
 def item(**attributes):
     made = Dataset()

@@ -1,7 +1,7 @@
 from kit import *
 
-# Four CT: one whose fourth slice has no slope and intercept, one whose slopes are written with a comma, one whose intercept is NaN, and one whose
-# slices differ in how the numbers are written.
+# Four CT: one whose fourth slice has no slope and intercept, one whose slopes are written with a
+# comma, one whose intercept is NaN, and one whose slices differ in how the numbers are written.
 fresh()
 def text(tag, value):
     value = value.encode() + b" " * (len(value) % 2)

@@ -1,7 +1,8 @@
 from kit import *
 
-# What only private attributes tell: b-values of Siemens behind another block, the components of GE and of Philips, comments on the images. At each
-# slice the images come in another order, so that their numbers lead astray.
+# What only private attributes tell: b-values of Siemens behind another block, the components of GE
+# and of Philips, comments on the images. At each slice the images come in another order, so that
+# their numbers lead astray.
 fresh()
 def siemens(ds, part):
     ds.Manufacturer = "SIEMENS"

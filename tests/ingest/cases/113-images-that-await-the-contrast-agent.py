@@ -1,6 +1,7 @@
 from kit import *
 
-# Five images of one slice, by which the contrast agent was awaited, and the scan that followed, in one series: their acquisition numbers differ.
+# Five images of one slice, by which the contrast agent was awaited, and the scan that followed, in
+# one series: their acquisition numbers differ.
 fresh()
 zs = [9.0] * 5 + [3.0 * n for n in range(8)]
 stored = lambda n: (texture(n) + 1224).astype(np.uint16)

@@ -1,7 +1,8 @@
 from kit import *
 
-# 12 bits are stored, and some pixels have bits above them: by the standard those are ignored, and nothing but a word can tell that the header may be
-# wrong. Sign that is spread over the upper bits, and an overlay in them, are no such bits.
+# 12 bits are stored, and some pixels have bits above them: by the standard those are ignored, and
+# nothing but a word can tell that the header may be wrong. Sign that is spread over the upper bits,
+# and an overlay in them, are no such bits.
 fresh()
 zs = [0, 3, 6, 9, 12]
 A = lps_affine((-16, -12, 0), (2, 2), step=[0, 0, 3])

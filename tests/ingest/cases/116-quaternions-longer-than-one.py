@@ -1,7 +1,8 @@
 from kit import *
 import nibabel as nib
 
-# Quaternions that rounding, or a writer, made a little longer than 1 (read), and one of length 1.4 (refused); there is no sform.
+# Quaternions that rounding, or a writer, made a little longer than 1 (read), and one of length 1.4
+# (refused); there is no sform.
 fresh()
 (DATA / "images").mkdir(), (DATA / "labels").mkdir()
 A = lps_affine((-16, -12, 0), (2, 2), step=[0, 0, 3])

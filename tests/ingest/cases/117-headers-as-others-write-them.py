@@ -1,8 +1,9 @@
 from kit import *
 import gzip
 
-# MetaImage: a header whose last line does not end, voxels of a gzip stream, a length in micrometres, a name in the manner of Windows. NRRD: fields
-# without a blank after the colon, a last line that does not end, names of segments that are written as fields.
+# MetaImage: a header whose last line does not end, voxels of a gzip stream, a length in
+# micrometres, a name in the manner of Windows. NRRD: fields without a blank after the colon, a last
+# line that does not end, names of segments that are written as fields.
 fresh()
 (DATA / "images").mkdir(), (DATA / "labels").mkdir()
 A = lps_affine((-16, -12, 0), (2, 2), step=[0, 0, 3])

@@ -1,8 +1,9 @@
 from kit import *
 import nibabel as nib
 
-# Label maps that have the voxels of their images in another order: flipped, and with other axes. With --resample-labels each voxel is put in its
-# place; without it such a case is refused, and told so.
+# Label maps that have the voxels of their images in another order: flipped, and with other axes.
+# With --resample-labels each voxel is put in its place; without it such a case is refused, and told
+# so.
 fresh()
 (DATA / "images").mkdir(), (DATA / "labels").mkdir()
 A = lps_affine((-16, -12, 0), (2, 2), step=[0, 0, 3])

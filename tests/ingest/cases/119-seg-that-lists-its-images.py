@@ -1,7 +1,7 @@
 from kit import *
 
-# Two series of one study and one frame of reference; a segmentation says which of them it was drawn on by Source Image Sequence alone, which it has
-# as a whole and not frame by frame.
+# Two series of one study and one frame of reference; a segmentation says which of them it was drawn
+# on by Source Image Sequence alone, which it has as a whole and not frame by frame.
 fresh()
 A = lps_affine((-16, -12, 0), (2, 2), step=[0, 0, 3])
 zs = [0, 3, 6, 9, 12]

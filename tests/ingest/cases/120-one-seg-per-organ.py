@@ -2,8 +2,8 @@ import highdicom as hd
 from kit import *
 from pydicom.sr.codedict import codes
 
-# A SEG per organ, as archives and segmentation services write them; a revision of one of two; sets of contours of which a later one has one structure of
-# the earlier one and a new one.
+# A SEG per organ, as archives and segmentation services write them; a revision of one of two;
+# sets of contours of which a later one has one structure of the earlier one and a new one.
 fresh()
 A = lps_affine((-16, -12, 0), (2, 2), step=[0, 0, 3])
 zs = [0, 3, 6, 9, 12]

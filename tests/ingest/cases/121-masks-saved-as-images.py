@@ -1,7 +1,8 @@
 from kit import *
 
-# A mask of a CT as a second series of CT images of its study, 0 and 255, on its grid; a label map of the values 0 to 2 and the offset of its CT on
-# some of its slices, without a frame of reference; and two images of one study on one grid, of which neither is a mask.
+# A mask of a CT as a second series of CT images of its study, 0 and 255, on its grid; a label map
+# of the values 0 to 2 and the offset of its CT on some of its slices, without a frame of
+# reference; and two images of one study on one grid, of which neither is a mask.
 fresh()
 A = lps_affine((-16, -12, 0), (2, 2), step=[0, 0, 3])
 zs = [0, 3, 6, 9, 12]

@@ -1,6 +1,7 @@
 from kit import *
 
-# An enhanced MR in two files of three slices each, of which the second is not there, and one that is whole.
+# An enhanced MR in two files of three slices each, of which the second is not there, and one that
+# is whole.
 fresh()
 A = lps_affine((-16, -12, 0), (2, 2), step=[0, 0, 3])
 want = {}

@@ -2,8 +2,9 @@ import highdicom as hd
 from kit import *
 from pydicom.sr.codedict import codes
 
-# A set of contours and a SEG for one series, whose names differ in case; a set that names two frames of reference, each with a structure; contours whose
-# numbers have exponents and more characters than DS allows, and that leave the image; a SEG whose pixel spacing is rounded.
+# A set of contours and a SEG for one series, whose names differ in case; a set that names two
+# frames of reference, each with a structure; contours whose numbers have exponents and more
+# characters than DS allows, and that leave the image; a SEG whose pixel spacing is rounded.
 fresh()
 A = lps_affine((-16, -12, 0), (2, 2), step=[0, 0, 3])
 zs = [0, 3, 6, 9, 12]

@@ -1,6 +1,7 @@
 from kit import *
 
-# A scanner (Canon, classic export) gives each slice a SeriesInstanceUID of its own; the structure set names all the images.
+# A scanner (Canon, classic export) gives each slice a SeriesInstanceUID of its own; the structure
+# set names all the images.
 fresh()
 made, volume = [], []
 for n, z in enumerate([0.0, 3.0, 6.0, 9.0, 12.0]):

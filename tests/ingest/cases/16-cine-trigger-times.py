@@ -1,8 +1,9 @@
 from kit import *
 
-# Cardiac cine MR, classic: 4 slices x 3 phases in one series; the heart rate drifts, so each slice has trigger times of its
-# own; AcquisitionTime is that of the slice (all its phases are one breath-hold). Right: 3 volumes of 4 slices, by the
-# order of TriggerTime at each position (as the standard means it: time from the R peak), or a refusal.
+# Cardiac cine MR, classic: 4 slices x 3 phases in one series; the heart rate drifts, so each slice
+# has trigger times of its own; AcquisitionTime is that of the slice (all its phases are one
+# breath-hold). Right: 3 volumes of 4 slices, by the order of TriggerTime at each position (as the
+# standard means it: time from the R peak), or a refusal.
 fresh()
 made, volumes = [], [[], [], []]
 n = 0

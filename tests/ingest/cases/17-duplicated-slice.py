@@ -1,7 +1,8 @@
 from kit import *
 
-# One slice of eight is there twice under another SOPInstanceUID (same pixels, same place); each slice has its own AcquisitionTime,
-# as an axial CT has. Right: one volume of 8 slices (the copy dropped), or a refusal that names the doubled slice.
+# One slice of eight is there twice under another SOPInstanceUID (same pixels, same place); each
+# slice has its own AcquisitionTime, as an axial CT has. Right: one volume of 8 slices (the copy
+# dropped), or a refusal that names the doubled slice.
 fresh()
 made, volume = ct_series(DATA, range(0, 24, 3), edit=lambda n, ds: setattr(ds, "AcquisitionTime", f"1015{10 + n:02d}.00"))
 twice = pydicom.dcmread(DATA / "im003.dcm")

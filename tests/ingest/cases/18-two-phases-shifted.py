@@ -1,7 +1,8 @@
 from kit import *
 
-# Two contrast phases in one series (AcquisitionNumber 1 and 2); the table stood 0.4 mm further on the second. Each phase covers
-# the whole range with 3 mm steps. Right: two volumes of 6 slices, told apart by AcquisitionNumber, never one of 12.
+# Two contrast phases in one series (AcquisitionNumber 1 and 2); the table stood 0.4 mm further on
+# the second. Each phase covers the whole range with 3 mm steps. Right: two volumes of 6 slices,
+# told apart by AcquisitionNumber, never one of 12.
 fresh()
 a, va = ct_series(DATA / "a", [0, 3, 6, 9, 12, 15], acq=1)
 made, vb = [], []

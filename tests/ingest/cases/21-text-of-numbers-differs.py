@@ -1,6 +1,7 @@
 from kit import *
 
-# An MR series whose first file writes its numbers otherwise (EchoTime 4.200000 for 4.2), as an archive re-wrote it. One volume.
+# An MR series whose first file writes its numbers otherwise (EchoTime 4.200000 for 4.2), as an
+# archive re-wrote it. One volume.
 fresh()
 made, volume = [], []
 for n in range(6):

@@ -1,7 +1,8 @@
 from kit import *
 
-# Philips MR: each slice has a RescaleSlope of its own, for precision (stored values are stretched slice by slice). The object's
-# real values are slope * stored + intercept: without it neighbouring slices differ by a factor of 1 to 4.
+# Philips MR: each slice has a RescaleSlope of its own, for precision (stored values are stretched
+# slice by slice). The object's real values are slope * stored + intercept: without it neighbouring
+# slices differ by a factor of 1 to 4.
 fresh()
 made, volume = [], []
 for n in range(6):

@@ -1,6 +1,7 @@
 from kit import *
 
-# BitsStored 12, HighBit 11, signed; the four bits above hold rubbish (an old overlay), as the standard allows.
+# BitsStored 12, HighBit 11, signed; the four bits above hold rubbish (an old overlay), as the
+# standard allows.
 fresh()
 made, volume = [], []
 rng = np.random.default_rng(1)

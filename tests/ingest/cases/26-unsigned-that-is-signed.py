@@ -1,7 +1,8 @@
 from kit import *
 
-# A CT whose header says unsigned, 16 bits stored; air and padding were written as negative numbers (-1000, -2000), so they read as
-# 64536 and 63536. No reader can know; a curator should say that 60,000 HU is no CT.
+# A CT whose header says unsigned, 16 bits stored; air and padding were written as negative numbers
+# (-1000, -2000), so they read as 64536 and 63536. No reader can know; a curator should say that
+# 60,000 HU is no CT.
 fresh()
 made = []
 for n in range(4):

@@ -1,7 +1,8 @@
 from kit import *
 
-# A PET cohort of three scanners: BQML, GML (SUV already) and CNTS (Philips, with its private SUV factor 7053,1000). Values of a liver
-# of SUV 2. Right: SUV for all, or at least a finding that units differ.
+# A PET cohort of three scanners: BQML, GML (SUV already) and CNTS (Philips, with its private SUV
+# factor 7053,1000). Values of a liver of SUV 2. Right: SUV for all, or at least a finding that
+# units differ.
 fresh()
 for p, (units, value) in enumerate([("BQML", 10000), ("GML", 2), ("CNTS", 800)]):
     made = []

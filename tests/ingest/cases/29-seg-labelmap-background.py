@@ -1,7 +1,8 @@
 from kit import *
 
-# LABELMAP segmentations (DICOM 2024d): (a) with the background described as segment 0; (b) background is segment 3, named by its code
-# (DCM 125040 Background), PixelPaddingValue 3, and gaps in the numbers (1 liver, 7 spleen).
+# LABELMAP segmentations (DICOM 2024d): (a) with the background described as segment 0; (b)
+# background is segment 3, named by its code (DCM 125040 Background), PixelPaddingValue 3, and gaps
+# in the numbers (1 liver, 7 spleen).
 import highdicom as hd
 from pydicom.sr.coding import Code
 from pydicom.sr.codedict import codes

@@ -1,6 +1,7 @@
 from kit import *
 
-# SEG objects as highdicom writes them: BINARY without empty slices, FRACTIONAL with RLE, LABELMAP in RLE and JPEG 2000, LABELMAP PALETTE.
+# SEG objects as highdicom writes them: BINARY without empty slices, FRACTIONAL with RLE, LABELMAP
+# in RLE and JPEG 2000, LABELMAP PALETTE.
 import highdicom as hd
 from pydicom.sr.codedict import codes
 from pydicom.uid import RLELossless, JPEG2000Lossless, JPEGLSLossless

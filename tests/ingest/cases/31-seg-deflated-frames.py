@@ -1,6 +1,7 @@
 from kit import *
 
-# A BINARY SEG in Deflated Image Frame Compression (2025a): each frame's packed bits, deflated (RFC 1951), a fragment each.
+# A BINARY SEG in Deflated Image Frame Compression (2025a): each frame's packed bits, deflated (RFC
+# 1951), a fragment each.
 import highdicom as hd, zlib
 from pydicom.sr.codedict import codes
 from pydicom.encaps import encapsulate

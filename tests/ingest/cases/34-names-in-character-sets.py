@@ -1,6 +1,7 @@
 from kit import *
 
-# Names of structures in GB18030, GBK, Japanese with escapes (\ISO 2022 IR 87), Cyrillic, UTF-8, Latin-1 declared, Latin-1 undeclared, and a misspelt set.
+# Names of structures in GB18030, GBK, Japanese with escapes (\ISO 2022 IR 87), Cyrillic, UTF-8,
+# Latin-1 declared, Latin-1 undeclared, and a misspelt set.
 fresh()
 cases = {"gb18030": ("GB18030", "肝脏", "gb18030"), "gbk": ("GBK", "肝脏", "gbk"), "ir58": (["", "ISO 2022 IR 58"], "肝脏", "iso2022"), "ir87": (["", "ISO 2022 IR 87"], "肝臓", "iso2022_jp"),
          "cyr": ("ISO_IR 144", "Печень", "iso8859_5"), "utf8": ("ISO_IR 192", "Fígado-肝", "utf8"), "latin1": ("ISO_IR 100", "Hüftkopf", "latin1"),

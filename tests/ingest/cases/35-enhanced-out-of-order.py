@@ -1,7 +1,7 @@
 from kit import *
 
-# Enhanced MR: frames are out of spatial order in the file (3, 0, 4, 1, 2) although DimensionIndexValues claim 1..5;
-# and one object with two geometries (brain and cord).
+# Enhanced MR: frames are out of spatial order in the file (3, 0, 4, 1, 2) although
+# DimensionIndexValues claim 1..5; and one object with two geometries (brain and cord).
 fresh()
 want = {}
 def enhanced(cls, modality, vols, groups, path, patient, study, shape):

@@ -1,7 +1,8 @@
 from kit import *
 
-# Slicer segmentations (.seg.nrrd): the segments' names are the meaning, LabelValue is per file. In half of the files liver is 1 and tumour 2, in the
-# other half the reverse (the reader deleted and added a segment). Right: liver is one label throughout, or a refusal / finding.
+# Slicer segmentations (.seg.nrrd): the segments' names are the meaning, LabelValue is per file. In
+# half of the files liver is 1 and tumour 2, in the other half the reverse (the reader deleted and
+# added a segment). Right: liver is one label throughout, or a refusal / finding.
 import SimpleITK as sitk, nrrd
 fresh()
 (DATA / "images").mkdir(); (DATA / "labels").mkdir()

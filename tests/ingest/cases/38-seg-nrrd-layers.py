@@ -1,6 +1,7 @@
 from kit import *
 
-# Slicer segmentations with overlapping segments: 4-D, first axis "list" (two layers), space directions: none first.
+# Slicer segmentations with overlapping segments: 4-D, first axis "list" (two layers), space
+# directions: none first.
 import SimpleITK as sitk, nrrd
 fresh()
 (DATA / "images").mkdir(); (DATA / "labels").mkdir()

@@ -1,6 +1,7 @@
 from kit import *
 
-# Label maps that nibabel scaled by itself when floats were saved into an integer type: stored 0..255 with a slope such as n/255, n = 1..40; and int16.
+# Label maps that nibabel scaled by itself when floats were saved into an integer type: stored
+# 0..255 with a slope such as n/255, n = 1..40; and int16.
 import nibabel as nib
 fresh()
 (DATA / "images").mkdir(); (DATA / "labels").mkdir()

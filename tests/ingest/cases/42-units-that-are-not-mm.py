@@ -1,6 +1,7 @@
 from kit import *
 
-# (a) NIfTI whose xyzt_units say micron while the numbers are mm (a tool's mistake) beside proper ones; (b) NRRD with space units "microns".
+# (a) NIfTI whose xyzt_units say micron while the numbers are mm (a tool's mistake) beside proper
+# ones; (b) NRRD with space units "microns".
 import nibabel as nib
 fresh()
 (DATA / "images").mkdir(); (DATA / "labels").mkdir()

@@ -1,6 +1,7 @@
 from kit import *
 
-# Detached headers that name their voxels "./name.raw" (unu of older Teem; hand-written MHD), and one in a sub-folder.
+# Detached headers that name their voxels "./name.raw" (unu of older Teem; hand-written MHD), and
+# one in a sub-folder.
 fresh()
 (DATA / "images").mkdir(); (DATA / "labels").mkdir()
 rng = np.random.default_rng(3)

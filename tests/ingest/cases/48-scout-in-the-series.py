@@ -1,7 +1,8 @@
 from kit import *
 
-# A sagittal scout in the CT's series, whose ImageType was removed by de-identification; the structure set names its series only (contours without images).
-# Right: the scout is no volume with labels; the CT gets its mask.
+# A sagittal scout in the CT's series, whose ImageType was removed by de-identification; the
+# structure set names its series only (contours without images). Right: the scout is no volume with
+# labels; the CT gets its mask.
 fresh()
 made, volume = ct_series(DATA, range(0, 18, 3), edit=lambda n, ds: delattr(ds, "ImageType"))
 px = (texture(3, 40, 40) + 1224).astype(np.uint16)

@@ -1,7 +1,8 @@
 from kit import *
 
-# A SEG on the source's own lattice, but written with rows and columns the other way (as a RAS label map gives it): IOP -1 0 0 0 -1 0, first pixel at the
-# opposite corner. Each of its pixels lies on a pixel of the image.
+# A SEG on the source's own lattice, but written with rows and columns the other way (as a RAS label
+# map gives it): IOP -1 0 0 0 -1 0, first pixel at the opposite corner. Each of its pixels lies on a
+# pixel of the image.
 import highdicom as hd
 from pydicom.sr.codedict import codes
 fresh()

@@ -1,6 +1,7 @@
 from kit import *
 
-# Head first, prone: rows run to the patient's right and columns to the front, from the opposite corner.
+# Head first, prone: rows run to the patient's right and columns to the front, from the opposite
+# corner.
 fresh()
 iop, origin = (-1, 0, 0, 0, -1, 0), (14.0, 10.0)
 made, volume = ct_series(DATA, range(0, 18, 3), iop=iop, origin=origin)

@@ -2,7 +2,8 @@ import highdicom as hd
 from kit import *
 from pydicom.sr.codedict import codes
 
-# A segmentation of a single frame, which alone gives no distance between slices; and a segment that is described without a frame.
+# A segmentation of a single frame, which alone gives no distance between slices; and a segment that
+# is described without a frame.
 fresh()
 made, volume = ct_series(DATA, range(0, 18, 3))
 src = [pydicom.dcmread(f) for f in sorted(DATA.glob("im*.dcm"))]

@@ -2,7 +2,8 @@ import highdicom as hd
 from kit import *
 from pydicom.sr.codedict import codes
 
-# Slices turned about the x axis by 5.5 degrees, positions rounded to a hundredth of a millimetre, in a SEG of half of them.
+# Slices turned about the x axis by 5.5 degrees, positions rounded to a hundredth of a millimetre,
+# in a SEG of half of them.
 fresh()
 t = np.deg2rad(5.5)
 iop = (1, 0, 0, 0, round(float(np.cos(t)), 6), round(float(-np.sin(t)), 6))

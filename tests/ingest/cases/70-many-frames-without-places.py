@@ -1,6 +1,7 @@
 from kit import *
 
-# A CT Image Storage object of several frames with one position for all: nothing says where its frames lie.
+# A CT Image Storage object of several frames with one position for all: nothing says where its
+# frames lie.
 fresh()
 frames = np.array([(texture(n) + 1224).astype(np.uint16) for n in range(6)])
 ds = slice_(0, 0.0, frames[0])

@@ -1,7 +1,8 @@
 import nibabel as nib
 from kit import *
 
-# A registration changed the image's sform and left its qform; the label map was written with the new transform in both.
+# A registration changed the image's sform and left its qform; the label map was written with the
+# new transform in both.
 fresh()
 (DATA / "images").mkdir(), (DATA / "labels").mkdir()
 old = np.diag([2.0, 2.0, 3.0, 1.0])

@@ -1,7 +1,8 @@
 import nibabel as nib
 from kit import *
 
-# The label maps' transforms differ from the images' in the fourth decimal, as after a passage through float32 and another library.
+# The label maps' transforms differ from the images' in the fourth decimal, as after a passage
+# through float32 and another library.
 fresh()
 (DATA / "images").mkdir(), (DATA / "labels").mkdir()
 affine = np.array([[-1.5, 0, 0, 120.123456], [0, -1.5, 0, 98.654321], [0, 0, 1.5, -301.111111], [0, 0, 0, 1]])

@@ -1,7 +1,8 @@
 from kit import *
 
-# Enhanced PET: the unit stands in the real world value mapping of each frame, and decay is corrected to a stated moment. One object maps
-# to Bq/ml, one to SUVbw beside Bq/ml. Values of SUV 1 to 3.
+# Enhanced PET: the unit stands in the real world value mapping of each frame, and decay is
+# corrected to a stated moment. One object maps to Bq/ml, one to SUVbw beside Bq/ml. Values of SUV 1
+# to 3.
 fresh()
 want = {}
 half_life, dose, weight = 6586.2, 3.5e8, 70.0

@@ -1,8 +1,8 @@
 import gzip
 from kit import *
 
-# NRRD voxels behind bytes that are skipped: by their number, from the end of the file (-1), by lines; raw and gzip, where bytes are skipped
-# in what was inflated.
+# NRRD voxels behind bytes that are skipped: by their number, from the end of the file (-1), by
+# lines; raw and gzip, where bytes are skipped in what was inflated.
 fresh()
 (DATA / "images").mkdir(), (DATA / "labels").mkdir()
 for k, (skip, encoding, before) in enumerate([("byte skip: 7", "raw", b"7 bytes"), ("byte skip: -1", "raw", b"any header"), ("line skip: 2", "raw", b"one\ntwo\n"), ("byte skip: 7", "gzip", b"7 bytes"), ("byte skip: -1", "gzip", b"longer than that")]):

@@ -1,6 +1,7 @@
 from kit import *
 
-# NRRD as pynrrd writes it from `spacings`: no space, no directions, no origin. Where the patient's left is nobody knows.
+# NRRD as pynrrd writes it from `spacings`: no space, no directions, no origin. Where the patient's
+# left is nobody knows.
 import nrrd
 fresh()
 (DATA / "images").mkdir(), (DATA / "labels").mkdir()

@@ -1,6 +1,7 @@
 from kit import *
 
-# A displacement field (kinds: vector domain domain domain) lies among the images: three numbers a voxel are no intensity.
+# A displacement field (kinds: vector domain domain domain) lies among the images: three numbers a
+# voxel are no intensity.
 import nrrd
 fresh()
 (DATA / "images").mkdir(), (DATA / "labels").mkdir()

@@ -1,7 +1,8 @@
 import nibabel as nib
 from kit import *
 
-# The Colin27 atlas of 2008: classes 1, 2, 3 stored as 8-bit numbers with a slope, so that they read 0.9882, 2.0235, 3.0118.
+# The Colin27 atlas of 2008: classes 1, 2, 3 stored as 8-bit numbers with a slope, so that they read
+# 0.9882, 2.0235, 3.0118.
 fresh()
 (DATA / "images").mkdir(), (DATA / "labels").mkdir()
 affine = np.diag([2.0, 2.0, 3.0, 1.0])

@@ -1,6 +1,7 @@
 from kit import *
 
-# Numbers of structures are neither consecutive nor in order, and the contours stand in another order than the names.
+# Numbers of structures are neither consecutive nor in order, and the contours stand in another
+# order than the names.
 fresh()
 made, volume = ct_series(DATA, range(0, 18, 3))
 boxes = {"liver": (63, 4, 9, 3, 7), "cord": (2, 1, 2, 1, 2), "spleen": (19, 11, 13, 2, 4)}

@@ -1,7 +1,8 @@
 import nibabel as nib
 from kit import *
 
-# scl_slope 0 with an intercept, and NaN in both: nothing is scaled. Five axes of which the last two have one entry.
+# scl_slope 0 with an intercept, and NaN in both: nothing is scaled. Five axes of which the last two
+# have one entry.
 fresh()
 (DATA / "images").mkdir(), (DATA / "labels").mkdir()
 affine = np.diag([2.0, 2.0, 3.0, 1.0])

@@ -1,6 +1,7 @@
 from kit import *
 
-# A CT whose tube current was modulated: XRayTubeCurrent and Exposure differ from slice to slice, and acquisition numbers change half way.
+# A CT whose tube current was modulated: XRayTubeCurrent and Exposure differ from slice to slice,
+# and acquisition numbers change half way.
 fresh()
 def edit(n, ds):
     ds.XRayTubeCurrent, ds.Exposure, ds.AcquisitionNumber = 200 + 10 * (n % 3), 14 + n % 2, 1 + n // 4

@@ -1,7 +1,8 @@
 from kit import *
 
-# The contours of a slice were merged out of two sets whose heights were rounded differently: a hole, and a piece of its own, lie 0.1 mm
-# above the outline. They are of one slice and belong together.
+# The contours of a slice were merged out of two sets whose heights were rounded differently: a
+# hole, and a piece of its own, lie 0.1 mm above the outline. They are of one slice and belong
+# together.
 fresh()
 made, volume = ct_series(DATA, range(0, 18, 3))
 hole, piece = [], []

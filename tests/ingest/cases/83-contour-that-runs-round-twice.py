@@ -1,6 +1,7 @@
 from kit import *
 
-# A contour whose points go round twice, once to the last digit and once within 0.02 mm; by the even-odd rule it encloses nothing.
+# A contour whose points go round twice, once to the last digit and once within 0.02 mm; by the
+# even-odd rule it encloses nothing.
 fresh()
 made, volume = ct_series(DATA, range(0, 18, 3))
 twice = [("CLOSED_PLANAR", px_square(4, 9, 3, 7, z) * 2) for z in (3.0, 6.0)]

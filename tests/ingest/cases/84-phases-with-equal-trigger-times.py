@@ -1,6 +1,7 @@
 from kit import *
 
-# Cine MR, slice after slice; of one slice two phases have the same trigger time (rounded). The order of the series tells them apart.
+# Cine MR, slice after slice; of one slice two phases have the same trigger time (rounded). The
+# order of the series tells them apart.
 fresh()
 made, phases = [], [[], [], []]
 for slice_number in range(4):

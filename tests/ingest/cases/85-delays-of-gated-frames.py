@@ -1,7 +1,8 @@
 from kit import *
 
-# Enhanced MR whose frames are told apart by the actual cardiac delay, by the respiratory delay, or by the offset of a temporal position;
-# all of them drift from slice to slice. Frames are stored slice after slice, and nothing else differs.
+# Enhanced MR whose frames are told apart by the actual cardiac delay, by the respiratory delay, or
+# by the offset of a temporal position; all of them drift from slice to slice. Frames are stored
+# slice after slice, and nothing else differs.
 fresh()
 want = {}
 for number, (name, group, element) in enumerate([("cardiac", "CardiacSynchronizationSequence", "ActualCardiacTriggerDelayTime"),

@@ -1,6 +1,7 @@
 from kit import *
 
-# MR of two stations, one series: the second begins where the first ends and lies 8 mm to the left of it.
+# MR of two stations, one series: the second begins where the first ends and lies 8 mm to the left
+# of it.
 fresh()
 made, stations = [], [[], []]
 for station in range(2):

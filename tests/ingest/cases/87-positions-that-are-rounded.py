@@ -1,6 +1,7 @@
 from kit import *
 
-# Slices every 0.625 mm whose positions an archive rounded to 0.1 mm: 0, 0.6, 1.2, 1.9 ... They are even, and nothing is to be resampled.
+# Slices every 0.625 mm whose positions an archive rounded to 0.1 mm: 0, 0.6, 1.2, 1.9 ... They are
+# even, and nothing is to be resampled.
 fresh()
 heights = [round(0.625 * n, 1) for n in range(20)]
 made, volume = ct_series(DATA, heights, thickness=0.625)

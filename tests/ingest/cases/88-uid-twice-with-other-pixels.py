@@ -1,7 +1,8 @@
 from kit import *
 import copy
 
-# One image is there twice under one SOPInstanceUID, with other pixels: which of the two is right nobody knows. And a copy that is one.
+# One image is there twice under one SOPInstanceUID, with other pixels: which of the two is right
+# nobody knows. And a copy that is one.
 fresh()
 for name in ("other", "copy"):
     made, volume = ct_series(DATA / name, range(0, 18, 3), patient=name, study=len(name))

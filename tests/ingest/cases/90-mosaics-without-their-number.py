@@ -1,7 +1,7 @@
 from kit import *
 
-# A Siemens mosaic whose private elements were removed: nothing says of how many slices it is. And frames that were taken out of a mosaic
-# and still bear its name, as XA30 writes them.
+# A Siemens mosaic whose private elements were removed: nothing says of how many slices it is. And
+# frames that were taken out of a mosaic and still bear its name, as XA30 writes them.
 fresh()
 ds = slice_(0, 0.0, (texture(0, 48, 36) + 1300).astype(np.uint16), cls=MR, modality="MR", slope=None, patient="mosaic")
 ds.ImageType = ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]

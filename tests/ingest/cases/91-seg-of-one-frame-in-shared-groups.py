@@ -1,6 +1,7 @@
 from kit import *
 
-# A SEG of one frame whose place, segment and origin stand in the shared functional groups; there are no groups of the frame.
+# A SEG of one frame whose place, segment and origin stand in the shared functional groups; there
+# are no groups of the frame.
 fresh()
 made, volume = ct_series(DATA, range(0, 18, 3))
 seg = Dataset()

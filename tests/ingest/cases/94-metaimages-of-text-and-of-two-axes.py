@@ -1,6 +1,7 @@
 from kit import *
 
-# MetaImage: as most write it, with lines that end as those of DOS do; voxels written as text; two axes; an origin that is no number.
+# MetaImage: as most write it, with lines that end as those of DOS do; voxels written as text; two
+# axes; an origin that is no number.
 fresh()
 (DATA / "images").mkdir(), (DATA / "labels").mkdir()
 usual = {"NDims": "3", "BinaryData": "True", "DimSize": "16 12 8", "ElementSpacing": "2 2 3", "TransformMatrix": "1 0 0 0 1 0 0 0 1", "Offset": "0 0 0"}

@@ -1,6 +1,7 @@
 from kit import *
 
-# NRRD headers: vectors with blanks behind the commas; a dimension that is not the number of sizes; no byte order; voxels that are not there.
+# NRRD headers: vectors with blanks behind the commas; a dimension that is not the number of sizes;
+# no byte order; voxels that are not there.
 fresh()
 (DATA / "images").mkdir(), (DATA / "labels").mkdir()
 usual = {"type": "short", "dimension": "3", "space": "left-posterior-superior", "sizes": "16 12 8", "space directions": "(2,0,0) (0,2,0) (0,0,3)", "endian": "little", "encoding": "raw", "space origin": "(0,0,0)"}

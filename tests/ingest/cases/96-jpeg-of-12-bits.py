@@ -1,7 +1,8 @@
 from pydicom.encaps import encapsulate
 from kit import *
 
-# JPEG Extended (process 4) of 12 bits: 100, 900, 2000, 4000, 50 and 1234 by `dcmcjpeg +ee +q 90`. What is right is what dcmdjpeg gives.
+# JPEG Extended (process 4) of 12 bits: 100, 900, 2000, 4000, 50 and 1234 by `dcmcjpeg +ee +q 90`.
+# What is right is what dcmdjpeg gives.
 fresh()
 STREAM = bytes.fromhex(
     "ffd8ffe000104a46494600010100000100010000ffdb0043000302020302020303030304030304050805050404050a070706080c0a0c0c0b0a0b0b0d0e12100d0e110e0b0b"

@@ -1,6 +1,7 @@
 from kit import *
 
-# Two slabs of slices 36 mm apart in one series: of two acquisitions (patient 1), and of one, so that nothing says what they are (patient 2).
+# Two slabs of slices 36 mm apart in one series: of two acquisitions (patient 1), and of one, so
+# that nothing says what they are (patient 2).
 fresh()
 heights = [0, 3, 6, 9, 45, 48, 51, 54]
 def of_two(n, ds): ds.AcquisitionNumber = 1 + n // 4

@@ -1,6 +1,7 @@
 from kit import *
 
-# All UIDs of two patients are the same, as a faulty anonymisation leaves them; the structure set is the first one's.
+# All UIDs of two patients are the same, as a faulty anonymisation leaves them; the structure set is
+# the first one's.
 fresh()
 made, volume = ct_series(DATA / "1", [0, 3, 6, 9])
 _, other = ct_series(DATA / "2", [0, 3, 6, 9], patient="P2", stored=lambda n: (texture(n) + 1500).astype(np.uint16))

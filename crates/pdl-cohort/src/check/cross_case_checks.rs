@@ -181,7 +181,7 @@ fn mark_hounsfield(rows: &mut [CaseRow]) {
         };
         if let Some(problem) = problem.filter(|_| !guessed || has_air) {
             let message = format!(
-                "its values of {} to {} are no Hounsfield units: {problem}",
+                "its values of {} to {} are not Hounsfield units: {problem}",
                 figure(least),
                 figure(most)
             );

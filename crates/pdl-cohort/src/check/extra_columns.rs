@@ -26,7 +26,7 @@ pub(crate) fn findings(rows: &[CaseRow]) -> Vec<Finding> {
     columns(rows).iter().filter_map(tells_apart).collect()
 }
 
-/// As [`findings`], if patients have pseudonyms: the values of such a column are not stored,
+/// Like [`findings`], if patients have pseudonyms: the values of such a column are not stored,
 /// however few patients there are, unless they are measurements.
 pub(crate) fn withhold(rows: &mut [CaseRow]) -> Vec<Finding> {
     let mut findings = Vec::new();

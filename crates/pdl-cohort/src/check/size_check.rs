@@ -35,7 +35,7 @@ pub(crate) fn problem(grid: &Grid) -> Option<String> {
 /// Angles between axes that differ less from right ones are rounding, degrees.
 const RIGHT_DEGREES: f64 = 0.5;
 
-/// What to say of a grid whose axes are not at right angles; `None` if they are.
+/// The message about a grid whose axes are not at right angles; `None` if they are.
 pub(crate) fn shear(grid: &Grid) -> Option<String> {
     let (steps, sides) = ([0, 1, 2].map(|axis| grid.affine.step_mm(axis)), grid.spacing_mm());
     let off = |(a, b): (usize, usize)| {

@@ -19,7 +19,7 @@ pub(super) struct Entities {
 }
 
 impl Entities {
-    /// Of a file's name without its ending; `None` if it begins with no `sub-`.
+    /// Parses a file's name without its ending; `None` if it begins with no `sub-`.
     pub fn of(stem: &str) -> Option<Self> {
         let mut parts = stem.split('_');
         let subject = parts.next()?.strip_prefix("sub-").filter(|subject| !subject.is_empty())?;
@@ -60,7 +60,7 @@ impl Entities {
         self.others.get("label").filter(|_| self.suffix == "mask" || self.suffix == "roi")
     }
 
-    /// Its suffix and all entities but subject and session.
+    /// Suffix and all entities but subject and session.
     pub fn kind(&self) -> String {
         let mut kind: String = self.others.iter().map(|(key, value)| format!("{key}-{value}_")).collect();
         kind += &self.suffix;

@@ -18,7 +18,7 @@ const INSTANCES: &str = "instances";
 struct CaseFolder<'a> {
     name: String,
     folder: &'a Path,
-    /// Its images by channel name.
+    /// Images by channel name.
     images: BTreeMap<String, &'a VolumeFile>,
     label: Option<&'a VolumeFile>,
 }

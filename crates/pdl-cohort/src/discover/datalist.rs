@@ -106,7 +106,8 @@ pub(super) fn from_datalist(
     for found in &mut layout.cases {
         found.channels = found.image.as_ref().and_then(|image| channels.remove(image)).unwrap_or_default();
     }
-    let _ = read_dataset_json(path, &mut layout, memory); // a datalist may name modality and labels, too
+    // a datalist may name modality and labels, too
+    let _ = read_dataset_json(path, &mut layout, memory);
     layout.findings.extend(findings);
     Ok(Layout { kind: "a MONAI datalist", ..layout })
 }

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::description::{file_name, not_json, read_json, shown};
 use super::folders::{DECATHLON, split_channel, subfolders};
-use super::named_finding::NamedFinding;
+use super::maskable_finding::MaskableFinding;
 use super::{DiscoveredCase, Layout};
 use crate::CohortError;
 use crate::attributes::{Modality, OTHER_NORMALISATIONS, Split};
@@ -79,7 +79,7 @@ pub(super) fn listed_cases(root: &Path, memory: &MemoryShare<'_>) -> Result<Opti
     Ok(Some(Layout { cases, kind: "the cases that dataset.json lists", ..Layout::default() }))
 }
 
-/// What is said of nnU-Net's splits beside a data set.
+/// Finding about nnU-Net's splits beside a data set.
 ///
 /// # Errors
 /// [`StoreError`] when the machine keeps the file from being looked at.
@@ -159,7 +159,7 @@ pub(super) fn read_dataset_json(
         }
     }
     layout.label_names.extend(names);
-    layout.tell_named(named_twice(&doubly));
+    layout.add_maskable(named_twice(&doubly));
     if layout.kind == DECATHLON {
         layout.findings.extend(dataset.training.and_then(|list| unlike_the_list(&list, &layout.cases)));
     }
@@ -170,10 +170,10 @@ pub(super) fn read_dataset_json(
 }
 
 /// Finding about labels with several names; each comes with words that hold these.
-fn named_twice(labels: &[(u16, String)]) -> Option<NamedFinding> {
+fn named_twice(labels: &[(u16, String)]) -> Option<MaskableFinding> {
     let told = |of: fn(&(u16, String)) -> String| labels.iter().map(of).collect::<Vec<_>>().join(", ");
     let message = |labels: String| format!("{FILE} names labels twice: {labels}; the last name is used");
-    (!labels.is_empty()).then(|| NamedFinding {
+    (!labels.is_empty()).then(|| MaskableFinding {
         finding: Finding::new(Code::LabelsUnknown, message(told(|(_, words)| words.clone()))),
         nameless: message(told(|(value, _)| format!("{value} has two names"))),
     })

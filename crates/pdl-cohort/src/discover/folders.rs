@@ -144,7 +144,7 @@ pub(super) fn subfolders(root: &Path) -> Result<Vec<PathBuf>, StoreError> {
     Ok(folders)
 }
 
-/// What is said of images of held-out cases for which there is no folder of label maps.
+/// Finding about images of held-out cases for which there is no folder of label maps.
 fn unlabelled(images: &BTreeMap<String, Vec<PathBuf>>, [folder, labels]: [&str; 2]) -> Option<Finding> {
     let message = format!(
         "{} in {folder}/ are not used, as there is no {labels}/: to compare them with the others, give {folder}/ in a \
@@ -167,7 +167,7 @@ struct Part {
 enum Suffix {
     /// nnU-Net's number of the channel; 0 without a suffix.
     Number(u32),
-    /// Its name, as in HECKTOR's `CASE__CT`.
+    /// Name, as in HECKTOR's `CASE__CT`.
     Name(String),
 }
 
@@ -207,8 +207,8 @@ impl Part {
         self.images.keys().any(|case| self.labels.contains_key(case))
     }
 
-    /// What is wrong where there are images and label maps, and no two of one name; where the
-    /// folders have other names than usual, there must be such.
+    /// Describes the problem that there are images and label maps, but no two with one name. Where
+    /// the folders have other names than usual, there must be such.
     fn problem(&self, [images, labels]: [&str; 2], is_usual: bool) -> Option<String> {
         if self.has_cases() {
             return None;

@@ -11,7 +11,7 @@ use crate::discover::volume_names::channel_order;
 pub(super) struct NamedChannels(Vec<String>);
 
 impl NamedChannels {
-    /// Of the names that each case has.
+    /// Collects the channel names of all cases.
     pub fn of_cohort(cases: impl Iterator<Item = BTreeSet<String>>) -> Self {
         let mut all = BTreeSet::new();
         let mut several = false;

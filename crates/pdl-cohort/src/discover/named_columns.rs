@@ -14,7 +14,7 @@ use crate::attributes::Modality;
 /// Prefix of the columns of channels.
 pub(super) const IMAGE: &str = "image_";
 
-/// What the names of columns of structures begin with.
+/// Prefix of the names of columns of structures.
 pub(super) const LABEL: &str = "label_";
 
 /// The channel of the column `image` beside others.
@@ -45,8 +45,8 @@ pub(super) struct RowPaths {
 }
 
 impl NamedColumns {
-    /// Of the columns `named` those whose values are all names of volumes or stacks, or of folders
-    /// that are there.
+    /// Selects the columns of `named` whose values are all names of volumes or stacks, or of
+    /// folders that are there.
     ///
     /// # Errors
     /// [`StoreError`] if an error of the machine prevents a folder from being inspected.

@@ -34,7 +34,7 @@ pub(crate) fn of_path(path: &Path) -> Option<String> {
     by_word.or_else(by_visit)
 }
 
-/// As [`of_path`], of the files in a folder.
+/// Like [`of_path`], of the files in a folder.
 pub(crate) fn of_folder(folder: &Path) -> Option<String> {
     of_path(&folder.join("image"))
 }
@@ -102,7 +102,7 @@ fn parts(name: &str) -> Vec<(&str, &str)> {
     parts.map(|part| (&name[..part.as_ptr() as usize - name.as_ptr() as usize], part)).collect()
 }
 
-/// What stands before a part of a name, if that may be a patient.
+/// The text before a part of a name, if that may be a patient.
 fn before(prefix: &str) -> Option<String> {
     let prefix = prefix.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
     prefix.contains(|c: char| c.is_ascii_digit()).then(|| prefix.to_owned())

@@ -236,7 +236,8 @@ fn images_of_parquet(
     Ok((0..rows).map(|_| Row::default()).collect())
 }
 
-/// What separates the fields of a table, a comma first, and its text after a line that states it.
+/// Detects the field separator of a table, a comma first; returns it with the text after a line
+/// that states it.
 fn separated(bytes: &[u8]) -> (u8, &[u8]) {
     table_text::separated(bytes, b",;\t")
 }
@@ -281,7 +282,7 @@ fn check_label_column(path: &Path, names: &[&str]) -> Result<(), CohortError> {
     }
 }
 
-/// Of DICOM headers only what says how an image was acquired may be kept.
+/// Checks that only attributes of the acquisition are kept of DICOM headers.
 pub(super) fn check_acquisition(carry: &BTreeSet<String>) -> Result<(), CohortError> {
     let known = |column: &&String| KEYWORDS.contains(&column.as_str());
     carry.iter().find(|column| !known(column)).map_or(Ok(()), |column| {

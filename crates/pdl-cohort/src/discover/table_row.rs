@@ -37,7 +37,7 @@ pub(super) struct Row {
     pub annotated: Option<String>,
     #[serde(skip)]
     pub origins: BTreeMap<String, String>,
-    /// Its values in the columns that may name a channel or a structure.
+    /// Values in the columns that may name a channel or a structure.
     #[serde(skip)]
     pub named: BTreeMap<String, String>,
 }

@@ -56,8 +56,8 @@ fn utf16(bytes: &[u8], number: fn([u8; 2]) -> u16) -> Result<Vec<u8>, &'static s
     Ok(text.into_bytes())
 }
 
-/// What separates the fields of a table, and the bytes after the line `sep=;` that states it to
-/// Excel. Without that line it is the first of `candidates` that the first line has, else a comma.
+/// The field separator of a table, and the bytes after the line `sep=;` that states it to Excel.
+/// Without that line it is the first of `candidates` that the first line has, else a comma.
 pub(super) fn separated<'a>(bytes: &'a [u8], candidates: &[u8]) -> (u8, &'a [u8]) {
     let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(bytes.len());
     let (first, rest) = bytes.split_at(end);

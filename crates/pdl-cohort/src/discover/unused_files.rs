@@ -13,7 +13,7 @@ use pdl_store::{StoreError, fault};
 use super::DiscoveredCase;
 use super::description::{file_name, shown};
 use super::folders::subfolders;
-use super::named_finding::NamedFinding;
+use super::maskable_finding::MaskableFinding;
 use crate::attributes::Split;
 use crate::discover::volume_names::words;
 
@@ -30,7 +30,7 @@ const UNREAD: [&str; 16] = [
 ];
 /// Endings of pictures that are not read.
 const UNREAD_PICTURES: [&str; 10] = ["gif", "bmp", "webp", "ppm", "pgm", "pbm", "pnm", "jp2", "j2k", "tga"];
-/// What the names of hidden folders begin with, and of those that a layout knows.
+/// Prefixes of the names of hidden folders and of folders that a layout knows.
 const OF_LAYOUT: [&str; 3] = [".", "images", "labels"];
 /// Words of the names of lists of splits.
 const SPLIT_WORDS: [&str; 4] = ["split", "splits", "fold", "folds"];
@@ -40,7 +40,7 @@ const SPLIT_WORDS: [&str; 4] = ["split", "splits", "fold", "folds"];
 ///
 /// # Errors
 /// [`StoreError`] if the machine keeps the folder from being listed.
-pub(super) fn beside(folder: &Path, read: &[&str]) -> Result<Option<NamedFinding>, StoreError> {
+pub(super) fn beside(folder: &Path, read: &[&str]) -> Result<Option<MaskableFinding>, StoreError> {
     let mut names = Vec::new();
     for entry in fault::list(folder).map_err(StoreError::io("list the folder", folder))? {
         let path = entry.path();
@@ -59,7 +59,7 @@ pub(super) fn beside(folder: &Path, read: &[&str]) -> Result<Option<NamedFinding
              into a cohort.csv with the columns image, label, patient and split (`pdl help layouts`)"
         )
     };
-    Ok((!names.is_empty()).then(|| NamedFinding {
+    Ok((!names.is_empty()).then(|| MaskableFinding {
         finding: Finding::new(Code::FilesUnused, message(names.join(", "))),
         nameless: message(names.len().to_string()),
     }))
@@ -73,7 +73,7 @@ pub(super) fn beside(folder: &Path, read: &[&str]) -> Result<Option<NamedFinding
 pub(super) fn folders_beside(
     root: &Path,
     cases: &[DiscoveredCase],
-) -> Result<Option<NamedFinding>, StoreError> {
+) -> Result<Option<MaskableFinding>, StoreError> {
     let files = cases.iter().flat_map(|found| {
         found.image.iter().chain(&found.label).chain(found.channels.values()).chain(found.structures.values())
     });
@@ -102,13 +102,14 @@ pub(super) fn folders_beside(
         )
     };
     let nameless = message(format!("{} ({})", counted(found.len(), "folder"), counted(all, "volume")));
-    Ok((!found.is_empty()).then(|| NamedFinding {
+    Ok((!found.is_empty()).then(|| MaskableFinding {
         finding: Finding::new(Code::ImagesUnused, message(found.join(", "))),
         nameless,
     }))
 }
 
-/// What is wrong with a folder without volumes, if its files are of formats that are not read.
+/// Describes the problem with a folder without volumes, if its files are of formats that are not
+/// read.
 pub(super) fn unread_formats(files: &[PathBuf]) -> Option<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for path in files {

@@ -38,7 +38,7 @@ pub(super) struct VolumeFiles {
 }
 
 impl VolumeFiles {
-    /// Of the files below `root`, without hidden ones.
+    /// Selects the volumes among the files below `root`, without hidden ones.
     pub fn of(root: &Path, files: &[PathBuf]) -> Self {
         let mut found = Self { root: root.to_owned(), ..Self::default() };
         for file in files {

@@ -21,7 +21,7 @@ pub(crate) fn files_below(root: &Path) -> Result<Vec<PathBuf>, StoreError> {
     Ok(tree_below(root)?.files)
 }
 
-/// As [`files_below`], with links and entries that are not regular files.
+/// Like [`files_below`], with links and entries that are not regular files.
 pub(crate) fn tree_below(root: &Path) -> Result<FileTree, StoreError> {
     pdl_dicom::tree_below(root, &is_curation).map_err(StoreError::io("list the folder", root))
 }

@@ -36,7 +36,7 @@ pub struct CaseLabel {
 }
 
 impl CaseLabel {
-    /// By the paths of its files, relative to the cohort.
+    /// Derives the id from the paths of its files, relative to the cohort.
     pub(crate) fn of_files(stated: Option<String>, image: Option<&Path>, label: Option<&Path>) -> Self {
         let label = label.unwrap_or(Path::new(""));
         Self { stated, path: image.unwrap_or(label).to_owned(), label: label.to_owned() }

@@ -217,8 +217,9 @@ impl Matching<'_> {
         }
     }
 
-    /// By the paths of image and label map, of the image, of the image in another format; by that
-    /// of the label map where there is no image to compare, or the name says the same.
+    /// Recognises cases by the paths of image and label map, of the image, of the image in another
+    /// format; by that of the label map where there is no image to compare, or the name says the
+    /// same.
     fn by_files(&mut self, files: &[FileNames], may: impl Fn(usize, &KnownCase) -> bool) {
         let both = |image: &[String], label: &[String]| -> Vec<(String, String)> {
             image.iter().flat_map(|i| label.iter().map(|l| (i.clone(), l.clone()))).collect()
@@ -235,7 +236,8 @@ impl Matching<'_> {
         self.pair(|n| files[n].label.clone(), |known| known.label.clone(), may);
     }
 
-    /// By the bytes of the image, where a file of the same name was somewhere else.
+    /// Recognises cases by the bytes of the image, where a file of the same name was somewhere
+    /// else.
     fn by_content(&mut self, files: &[FileNames]) {
         let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
         let gone: BTreeSet<String> = self

@@ -20,7 +20,7 @@ pub fn key_file(given: Option<&Path>) -> Option<PathBuf> {
 
 /// How cases and patients of a DICOM cohort are named.
 pub(crate) enum Naming {
-    /// By hashes under a secret key.
+    /// Ids are keyed hashes (pseudonyms).
     Pseudonyms([u8; 32]),
     /// Ids from the files.
     Kept,

@@ -21,7 +21,8 @@ pub(crate) struct ChannelChoice {
 }
 
 impl ChannelChoice {
-    /// Those that `texts` ask for, as NAME or NAME=PATTERN; none where these are empty.
+    /// Parses the channels that `texts` ask for, as NAME or NAME=PATTERN; none where these are
+    /// empty.
     ///
     /// # Errors
     /// [`CohortError::InvalidOption`] when there is one alone, one twice, or one that is none.

@@ -28,7 +28,7 @@ pub(crate) struct CohortChannels {
 }
 
 impl CohortChannels {
-    /// Those that any case of a layout has.
+    /// Collects the channels that any case of a layout has.
     pub(crate) fn of(layout: &Layout, resample: bool) -> Self {
         let numbers: BTreeSet<u32> =
             layout.cases.iter().flat_map(|found| found.channels.keys().copied()).collect();

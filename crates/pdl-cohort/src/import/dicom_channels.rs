@@ -156,8 +156,8 @@ impl DiscoveredCase {
     }
 }
 
-/// What a series is described as; nothing of one that cannot be read any more, which is told where
-/// it is read.
+/// The description of a series; empty if it can no longer be read, which is reported where it is
+/// read.
 ///
 /// # Errors
 /// [`StoreError::Machine`].

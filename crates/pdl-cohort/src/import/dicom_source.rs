@@ -494,8 +494,8 @@ impl Claims for Claimed<'_> {
         if self.series[case].series_uid.is_empty() { UNSTATED } else { 0 }
     }
 
-    /// By the UIDs; where they are not enough, as in copies that were changed, by the first
-    /// instance, then by its file.
+    /// Names a case by the UIDs; where they are not enough, as in copies that were changed, by the
+    /// first instance, then by its file.
     fn name(&self, case: usize, attempt: usize) -> String {
         let series = &self.series[case];
         let Series { patient_id, study_uid, series_uid, part, .. } = series;

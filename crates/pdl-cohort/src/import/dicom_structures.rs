@@ -8,9 +8,9 @@ use pdl_store::memory::MemoryShare;
 
 /// A structure of a label file.
 pub(crate) struct StructureMask<'a> {
-    /// Its name with people's names masked.
+    /// Name with people's names masked.
     pub name: String,
-    /// Its name as stored in the file; never shown.
+    /// Name as stored in the file; never shown.
     pub original: String,
     /// Whether it has a contour or a frame.
     pub has_shape: bool,

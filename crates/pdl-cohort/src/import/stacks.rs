@@ -116,7 +116,7 @@ impl DiscoveredCase {
         Ok([kind(&self.image).map_err(failed)?, kind(&self.label).map_err(failed)?])
     }
 
-    /// Its name in errors.
+    /// Name in errors.
     pub(crate) fn what(&self) -> String {
         match self.case_id.as_str() {
             "" => "a case of the cohort".to_owned(), // before it has its id

@@ -17,8 +17,8 @@ pub(crate) struct LabelRules {
 }
 
 impl LabelRules {
-    /// By rules such as `255=tumour`, `1=lung` and `*lung*=lung`, whose patterns match values and
-    /// names; `None` without rules.
+    /// Parses rules such as `255=tumour`, `1=lung` and `*lung*=lung`, whose patterns match values
+    /// and names; `None` without rules.
     ///
     /// # Errors
     /// [`CohortError::InvalidOption`] if a rule is invalid.

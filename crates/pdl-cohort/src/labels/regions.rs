@@ -22,7 +22,7 @@ const NO_REGIONS: [&str; 2] = ["background", "ignore"];
 /// A union of labels that is learnt as a whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LabelRegion {
-    /// Its name in the cohort.
+    /// Name in the cohort.
     pub name: String,
     /// Values of the labels that belong to it, ascending.
     pub labels: Vec<u16>,

@@ -29,9 +29,9 @@ pub(crate) struct Structures {
 }
 
 impl Structures {
-    /// By rules such as `*lung*=lung`, or, without rules, one label for every name in `found`:
-    /// names of `earlier` runs keep their values, new ones follow in alphabetical order. Names that
-    /// are equal but for case and spaces are one ([`key`]).
+    /// Assigns labels by rules such as `*lung*=lung`, or, without rules, one label for every name
+    /// in `found`: names of `earlier` runs keep their values, new ones follow in alphabetical
+    /// order. Names that are equal but for case and spaces are one ([`key`]).
     ///
     /// # Errors
     /// [`CohortError::InvalidOption`] if a rule is invalid.

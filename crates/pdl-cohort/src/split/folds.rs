@@ -20,7 +20,7 @@ use crate::table::cases::Cases;
 pub struct Fold {
     /// Which, from 0.
     pub fold: u32,
-    /// Of how many.
+    /// Total number of folds.
     pub folds: u32,
 }
 
@@ -46,7 +46,7 @@ impl From<Fold> for FoldDivision<'static> {
 pub struct HeldOutGroups {
     /// The column of `cases.parquet` whose values are groups.
     pub column: String,
-    /// Its values that are held out, ascending; empty text for a patient without a value.
+    /// Values that are held out, ascending; empty text for a patient without a value.
     pub values: Vec<String>,
 }
 

@@ -21,7 +21,7 @@ pub(crate) struct PatientGroup {
     /// The value of the column that they share; several with + between them where a patient has
     /// cases of several values; empty for a patient without a value.
     pub name: String,
-    /// Their ids.
+    /// Ids of the patients.
     pub patients: BTreeSet<String>,
 }
 

@@ -42,16 +42,16 @@ pub struct PatientPair {
     /// Along which axes the second is flipped.
     #[serde(default)]
     pub flipped: String,
-    /// By how much it is shifted along x, y and z, mm.
+    /// Shift of the second image along x, y and z, mm.
     #[serde(default)]
     pub shift_mm: String,
-    /// Their SSIM once it is moved back.
+    /// SSIM of the two images after flip and shift.
     #[serde(default)]
     pub moved_ssim: String,
     /// "no" if they are two patients; "yes" or blank if they are one.
     #[serde(default)]
     pub same: String,
-    /// What the index did about the pair, in words.
+    /// Action of the index for the pair, in words.
     #[serde(default)]
     pub done: String,
 }
@@ -207,7 +207,7 @@ impl SamePatient {
 }
 
 impl FromIterator<PatientPair> for SamePatient {
-    /// Of two patients that are named more than once, one "no" decides.
+    /// Collects the pairs; where a pair occurs more than once, a single "no" decides.
     fn from_iter<T: IntoIterator<Item = PatientPair>>(pairs: T) -> Self {
         let mut pairs: Vec<PatientPair> = pairs.into_iter().collect();
         let apart: BTreeSet<(String, String)> = pairs

@@ -16,7 +16,7 @@ use crate::attributes::{Modality, Split, Status};
 pub struct LabelVoxels {
     /// The label's value.
     pub value: u16,
-    /// Its voxels on the stored grid.
+    /// Voxels on the stored grid.
     pub voxels: u64,
 }
 
@@ -71,7 +71,7 @@ pub struct CaseChannel {
     pub modality: Modality,
     /// Stored data type of the voxels, such as "int16".
     pub voxel_type: String,
-    /// What its intensities look like.
+    /// Statistics of the intensities.
     #[serde(flatten)]
     pub intensities: Intensities,
 }
@@ -107,7 +107,7 @@ pub struct CaseRow {
     pub labels: Vec<LabelVoxels>,
     /// The labels annotated in this case; a label that is missing here is unknown, not absent.
     pub labels_annotated: Vec<u16>,
-    /// What its intensities look like.
+    /// Statistics of the intensities.
     #[serde(flatten)]
     pub intensities: Intensities,
     /// BLAKE3 of the image file; empty when there is none.
@@ -136,7 +136,7 @@ impl CaseRow {
         Some(Grid::new(shape.map(|n| n as usize), Affine::from_row_major(&self.affine)?))
     }
 
-    /// Its value in a column, extra columns included, as text by which cases can be grouped: for
+    /// Value in a column, extra columns included, as text by which cases can be grouped: for
     /// `labels` the values present, without their counts; "null" for a blank cell. `None` if there
     /// is no such column.
     pub fn value(&self, column: &str) -> Option<String> {
@@ -150,7 +150,7 @@ impl CaseRow {
         }
     }
 
-    /// Its images with the hashes of their files, in the order of the channels.
+    /// Images with the hashes of their files, in the order of the channels.
     pub fn images(&self) -> Vec<(&str, &str)> {
         if self.channels.is_empty() {
             return vec![(&self.image, &self.image_blake3)];

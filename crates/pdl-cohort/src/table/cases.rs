@@ -85,7 +85,7 @@ impl Cases {
         })
     }
 
-    /// As [`Cases::read`], but several cases may have one id.
+    /// Like [`Cases::read`], but several cases may have one id.
     ///
     /// # Errors
     /// [`StoreError`] if it is missing or not such a table.

@@ -13,7 +13,7 @@ use crate::CurriculumError;
 /// Name of the table in the folder of the label maps.
 const FILE: &str = "predictions.parquet";
 
-/// What is read of the table.
+/// Columns that are read of the table.
 #[derive(Debug, Deserialize)]
 struct Prediction {
     /// Name of the image without its ending, with its folders below the predicted one.

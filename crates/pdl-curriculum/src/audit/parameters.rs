@@ -8,27 +8,27 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema, clap::Args)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuditParameters {
-    /// SSIM from which on cases of two patients count as the same image. In cohorts of very similar
-    /// images the pair must also be four times as close to 1 as most nearest neighbours are. It is
-    /// that of proxies of 64 voxels a side; smaller ones, and planes, must be closer to 1: at 32
-    /// voxels a side four times as close.
+    /// Minimum SSIM at which cases of two patients count as duplicates. In cohorts of very similar
+    /// images the pair must also be four times as close to 1 as most nearest neighbours are. The
+    /// value applies to proxies of 64 voxels a side; smaller ones, and planes, must be closer to 1:
+    /// at 32 voxels a side four times as close.
     #[arg(long, default_value_t = 0.95, value_name = "SSIM")]
     pub duplicate_ssim: f64,
-    /// SSIM by which cases of two patients must exceed their similarity to any other case to count
-    /// as one patient's. Finds noisy copies, and up to six images of one person, in cohorts of 20
-    /// patients and more.
+    /// Minimum margin in SSIM by which two cases must be more similar to each other than to any
+    /// other case to count as images of one person. Finds noisy duplicates, and up to six images of
+    /// one person, in cohorts of 20 patients and more.
     #[arg(long, default_value_t = 0.07, value_name = "SSIM")]
     pub stand_out: f64,
     /// Number of cases below which a split is small, and a label or value rare in it.
-    #[arg(long, default_value_t = 5, value_name = "CASES")]
+    #[arg(long, default_value_t = 5, value_name = "CASES", help_heading = "Small splits")]
     pub smallest_group: usize,
     /// Also search for flipped and shifted duplicates: every case is aligned to its eight nearest
     /// neighbours, with flips along any axes and shifts of up to an eighth of a side, and compared
     /// by --duplicate-ssim.
     #[arg(long)]
     pub invariant: bool,
-    /// When to align every case rigidly to those that resemble it, and to link cases whose images
-    /// then agree as only images of one person do. In cohorts of 20 patients and more.
+    /// When to align every case rigidly to similar cases, and to link cases whose aligned images
+    /// match closely enough to show one person. Applies to cohorts of 20 patients and more.
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     pub align: AlignWhen,
     /// Also compare every label with the vote of similar cases, and list those that differ most.

@@ -1,10 +1,10 @@
 //! Which cases show one person, by how well their images agree after rigid alignment.
 //!
-//! How alike two persons are depends on the cohort, and within it on the case: some look like many
-//! others. So an agreement is judged by those that the same two cases have with others, in units
-//! that the cohort itself gives: the mean spacing of the best agreements with others. Images of one
-//! person agree with each other more than with any other. Of two that happens by chance, so they
-//! must stand out far; three or more, all nearest to each other, chance hardly ever makes.
+//! The similarity of two persons depends on the cohort, and within it on the case: some are similar
+//! to many others. So an agreement is compared with those that the same two cases have with others,
+//! in units of the mean spacing of the best agreements in this cohort. Images of one person agree
+//! with each other more than with any other. Two images can do so by chance, so their margin must
+//! be large; three or more mutual nearest neighbours hardly ever occur by chance.
 
 use std::collections::BTreeSet;
 
@@ -12,30 +12,31 @@ use pdl_volume::statistics::quantile;
 
 use crate::audit::nearest_other_patient::CasePair;
 
-/// What a case usually has is the mean over so many others that agree with it most, the best left
-/// out.
+/// Number of most similar cases, without the best one, whose mean agreement is taken as usual for a
+/// case.
 const COMPARED: usize = 10;
 
-/// Most images of one person that are joined by their agreement.
+/// Maximum number of images of one person that are linked by agreement.
 const MOST_OF_ONE_PERSON: usize = 4;
 
-/// The ranks of a case's agreements, from 0, from which their spacing is measured: beyond those
-/// that may be of the same person.
+/// Ranks of a case's agreements, from 0, whose mean spacing is the unit of margins; lower ranks may
+/// be images of the same person.
 const RANKS: std::ops::Range<usize> = 5..15;
 
-/// In mean spacings, by how much two images must agree more than with the next case, for both
-/// together, and more than either usually does.
+/// Minimum margin of a pair, in mean spacings: the sum of its margins over the next case of each
+/// and over the usual agreement of either.
 const PAIR_APART: f64 = 6.5;
 
-/// In mean spacings, by how much more images must agree than with the next case, for all together.
+/// Minimum margin of a group of three or more over the next case, in mean spacings, summed over its
+/// images.
 const GROUP_APART: f64 = 6.0;
 
-/// The same where groups of that size hold most cases of the cohort: there several images of each
-/// person are the rule.
+/// Minimum margin, in mean spacings, where groups of that size contain most cases of the cohort, so
+/// that several images of each person are expected.
 const USUAL_GROUP_APART: f64 = 0.5;
 
-/// From which share of the cases on that are in groups of a size this size is the rule; of two that
-/// are nearest to each other by chance are many.
+/// Minimum fraction of the cases in groups of a size at which this size is expected. It is larger
+/// for pairs, as mutual nearest neighbours are frequent by chance.
 const USUAL_SHARE: f64 = 0.5;
 const USUAL_SHARE_OF_PAIRS: f64 = 0.75;
 
@@ -77,7 +78,7 @@ impl Agreements {
             .then(|| others.iter().map(|(value, _)| value).sum::<f64>() / others.len() as f64)
     }
 
-    /// By how much two cases agree more than either usually does with others.
+    /// Excess of the agreement of two cases over the usual agreement of either with others.
     fn excess(&self, group: &BTreeSet<usize>) -> Option<f64> {
         let usual = group.iter().map(|case| self.usual(*case)).collect::<Option<Vec<f64>>>()?;
         let agreement = self.of_case[*group.first()?].first()?.0;
@@ -140,8 +141,9 @@ impl Agreements {
         Some(others.iter().map(|(_, other)| *other).chain([case]).collect())
     }
 
-    /// By how much the members of a group agree more with its last member than with the next case
-    /// outside, summed over the members; nothing where it is not the nearest of one of them.
+    /// Separation of a group: how much more its members agree with its last member than with the
+    /// next case outside, summed over the members; `None` where it is not the nearest of one of
+    /// them.
     fn apart(&self, group: &BTreeSet<usize>) -> Option<f64> {
         let gap = |member: &usize| {
             let size = group.len();

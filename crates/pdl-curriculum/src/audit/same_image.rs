@@ -1,4 +1,4 @@
-//! From which SSIM on the images of two patients count as one image.
+//! The minimum SSIM at which images of two patients count as duplicates.
 
 use pdl_cohort::table::case_row::CaseRow;
 use pdl_findings::{Code, Finding};
@@ -6,23 +6,24 @@ use pdl_store::plural::counted;
 
 use crate::audit::nearest_other_patient::CasePair;
 
-/// Side of an SSIM window, voxels. Windows further apart than that say something of their own.
+/// Side of an SSIM window, voxels. Windows at a larger distance are independent.
 const WINDOW: f64 = 7.0;
 
-/// Side of the proxies for which `--duplicate-ssim` holds as it stands, voxels.
+/// Side of the proxies for which `--duplicate-ssim` applies unchanged, voxels.
 const FULL_SIDE: f64 = 64.0;
 
-/// The SSIM of one image under two names, for proxies of one shape.
+/// The minimum SSIM of duplicates, for proxies of one shape.
 ///
-/// An image that is shrunk loses its noise, by which one image differs from its copies, and its
-/// details, by which two patients differ: both come closer to an SSIM of 1, copies by the square of
-/// the side at least. A plane holds fewer windows than a volume does. So what is left to 1 shrinks
-/// with the number of windows side by side, by its power of 2/3, from 64 x 64 x 64 voxels on.
+/// Downsampling removes noise, which distinguishes noisy duplicates, and details, which distinguish
+/// patients: both kinds of pairs come closer to an SSIM of 1, duplicates at least with the square
+/// of the side. A plane has fewer windows than a volume. Therefore 1 - limit is proportional to the
+/// number of independent windows to the power of 2/3, and equals 1 - `--duplicate-ssim` for
+/// 64 x 64 x 64 voxels.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SameImage {
-    /// As the user has it.
+    /// `--duplicate-ssim`.
     stated: f32,
-    /// What is asked of these proxies.
+    /// Minimum SSIM of duplicates on these proxies.
     pub limit: f32,
     /// Voxels along z, y, x.
     shape_zyx: [usize; 3],
@@ -38,12 +39,12 @@ impl SameImage {
         Self { stated: stated as f32, limit: limit as f32, shape_zyx }
     }
 
-    /// Whether a pair reaches what the user states, and not what these proxies need.
+    /// Whether a pair reaches `--duplicate-ssim`, but not the limit for these proxies.
     pub(crate) fn is_doubtful(&self, ssim: f32, unusual: f32) -> bool {
         ssim >= self.stated.max(unusual) && ssim < self.limit
     }
 
-    /// What is said of the pairs of `rows` in doubt, with their SSIM.
+    /// The finding about doubtful pairs of `rows`, each with its SSIM.
     pub(crate) fn finding(&self, rows: &[&CaseRow], doubtful: &[(CasePair, f32)]) -> Option<Finding> {
         let ((a, b), ssim) = doubtful.iter().max_by(|a, b| a.1.total_cmp(&b.1))?;
         let [z, y, x] = self.shape_zyx;

@@ -7,15 +7,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LabelReason {
-    /// It lies where another label is expected, or its mirror image agrees better.
+    /// The label lies where another label is expected, or its mirror image agrees better.
     Side,
-    /// It lies elsewhere or has another shape.
+    /// The label lies elsewhere or has another shape.
     Place,
-    /// It is larger or smaller.
+    /// The label is larger or smaller.
     Size,
-    /// It is absent.
+    /// The label is absent.
     Missing,
-    /// It is there, and no similar case has it.
+    /// The label is present, and no similar case has it.
     Extra,
 }
 
@@ -32,7 +32,7 @@ impl LabelReason {
     }
 }
 
-/// What a reviewer decided about a label.
+/// Decision of a reviewer about a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LabelDecision {
@@ -59,12 +59,12 @@ pub struct LabelAgreement {
     pub case_id: String,
     /// The label's value.
     pub label: u16,
-    /// Its name, where the cohort gives one.
+    /// Name, where the cohort gives one.
     pub name: Option<String>,
     /// Distance from the usual agreement of this label, in robust standard deviations of several
     /// figures together; null where too few cases have the label.
     pub score: Option<f64>,
-    /// What weighs most in the score.
+    /// The largest contribution to the score.
     pub reason: Option<LabelReason>,
     /// Dice of the label and the vote on the region's grid, 0 to 1.
     pub dice: f64,
@@ -74,11 +74,11 @@ pub struct LabelAgreement {
     pub expected_ml: f64,
     /// Centroid of the label less that of the vote, mm along x, y, z of the RAS+ image.
     pub shift_mm: [f64; 3],
-    /// Share of the voters that have the label.
+    /// Fraction of the voters that have the label.
     pub voters_with: f64,
     /// Whether it should be looked at.
     pub flagged: bool,
-    /// What the reviewer decided.
+    /// Decision of the reviewer.
     pub decision: Option<LabelDecision>,
 }
 

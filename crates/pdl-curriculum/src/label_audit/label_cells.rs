@@ -1,24 +1,24 @@
-//! A case's labels on the grid of its proxy, each with the share of every cell that it fills.
+//! A case's labels on the grid of its proxy, each with the fraction of every cell that it fills.
 
 use std::collections::BTreeMap;
 
 use pdl_similarity::registration::{UnitAffine, UnitBox};
 use pdl_volume::LabelMap;
 
-/// Share of a cell below which it is no part of a label's box.
+/// Fraction of a cell below which it is no part of a label's box.
 const COUNTS: f32 = 0.3;
 
 /// One label of a case on the proxies' grid.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct LabelCells {
     pub value: u16,
-    /// Cells of the C array (z, y, x) with the share that the label fills, above 0 and at most 1.
+    /// Cells of the C array (z, y, x) with the fraction that the label fills, in (0, 1].
     pub cells: Vec<(u32, f32)>,
 }
 
 impl LabelCells {
-    /// The share of the proxy's box that the label fills, and its centroid in unit coordinates (z,
-    /// y, x).
+    /// The fraction of the proxy's box that the label fills, and its centroid in unit coordinates
+    /// (z, y, x).
     pub(super) fn moments(&self, shape: [usize; 3]) -> (f64, [f64; 3]) {
         let (mut sum, mut centroid) = (0.0, [0.0; 3]);
         for (cell, share) in &self.cells {
@@ -115,7 +115,7 @@ fn runs(map: &LabelMap) -> Vec<Run> {
 struct Axis {
     voxels: usize,
     cells: usize,
-    /// Length of the voxels together as a share of that of the cells.
+    /// Length of the voxels together as a fraction of that of the cells.
     share: f64,
 }
 
@@ -132,7 +132,7 @@ impl Axis {
         [first, (self.face(end).clamp(0.0, cells).ceil() as usize).max(first)]
     }
 
-    /// The cells that voxels `start..end` reach with the share that they cover of each.
+    /// The cells that voxels `start..end` reach with the fraction that they cover of each.
     fn overlaps(&self, start: usize, end: usize) -> Vec<(usize, f32)> {
         let (from, to) = (self.face(start), self.face(end));
         let [first, after] = self.cells(start, end);
@@ -141,7 +141,7 @@ impl Axis {
     }
 }
 
-/// The shares of the cells in the box of one label.
+/// The fractions of the cells in the box of one label.
 struct DenseBox {
     low: [usize; 3],
     high: [usize; 3],
@@ -199,12 +199,12 @@ impl RegionGrid {
         self.shape.iter().product()
     }
 
-    /// The sides of the region as shares of the template.
+    /// The sides of the region as fractions of the template.
     pub(super) fn sides(&self) -> [f64; 3] {
         std::array::from_fn(|axis| self.region.high[axis] - self.region.low[axis])
     }
 
-    /// The share of the template that a cell covers.
+    /// The fraction of the template that a cell covers.
     pub(super) fn cell_volume(&self) -> f64 {
         self.sides().iter().product::<f64>() / self.cells() as f64
     }

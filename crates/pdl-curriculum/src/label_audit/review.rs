@@ -83,7 +83,7 @@ impl Reviews {
         Ok(Self(decided))
     }
 
-    /// What was decided about a label, unless its file has changed since.
+    /// The decision about a label, unless its file has changed since.
     pub(super) fn of(&self, case: &str, label: u16, label_blake3: &str) -> Option<LabelDecision> {
         let (decision, judged) = self.0.get(&(case.to_owned(), label))?;
         (judged == label_blake3).then_some(*decision)

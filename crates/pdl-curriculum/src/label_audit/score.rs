@@ -1,4 +1,4 @@
-//! How far a label is from what similar cases lead one to expect.
+//! Distance of a label from the vote of similar cases.
 //!
 //! Four figures of every label (overlap, volume, place, and the means of these over a case) are
 //! compared with those of the same label in the other cases, in robust standard deviations: 1.4826
@@ -8,32 +8,35 @@ use std::collections::BTreeMap;
 
 use crate::label_audit::agreement::LabelReason;
 
-/// With fewer cases that have a label nothing is said of it.
+/// Minimum number of cases with a label for it to be scored.
 const FEWEST: usize = 10;
 
-/// Makes the median absolute deviation the standard deviation of a normal distribution.
+/// Factor from the median absolute deviation to the standard deviation of a normal distribution.
 const NORMAL: f64 = 1.4826;
 
-/// Least deviation of the logarithm of 1 - Dice, of that of the volumes' ratio, and of a shift in
-/// mm: labels that agree better than this do not differ.
+/// Lower bounds of the robust standard deviations of log(1 - Dice), of the logarithm of the volume
+/// ratio, and of the shift in mm, so that cohorts whose labels agree closely flag no small
+/// differences.
 const LEAST: [f64; 3] = [0.1, 0.03, 0.3];
 
-/// Least deviation of a score's logarithm.
+/// Lower bound of the robust standard deviation of the logarithm of scores.
 const LEAST_OF_SCORES: f64 = 0.15;
 
-/// Deviations of the logarithm of a case's score from the median from which on it is flagged.
+/// Minimum distance of the logarithm of a case's score from the median, in robust standard
+/// deviations, at which it is flagged.
 const FLAGGED: f64 = 2.5;
 
-/// Least score that is flagged, whatever the other cases' are.
+/// Minimum score that is flagged, whatever the scores of the other cases.
 const LEAST_FLAGGED: f64 = 10.0;
 
-/// How much each square of a label's shift counts beside those of its overlap and volume.
+/// Weight of the squared shift in the score; overlap and volume have weight 1.
 const PLACE: f64 = 0.1;
 
-/// An absent label is expected where at least this share of the voters has it.
+/// Minimum fraction of the voters with a label at which an absent label counts as missing.
 const EXPECTED: f64 = 0.9;
 
-/// A label is rare, and one too many where no voter has it, in at most this share of the cases.
+/// Maximum fraction of the cases with a label at which it is rare, and counts as extra where no
+/// voter has it.
 const RARE: f64 = 0.02;
 
 /// How one label of a case agrees with the vote.
@@ -42,12 +45,12 @@ pub(super) struct Agreement {
     /// Number of the case.
     pub case: usize,
     pub value: u16,
-    /// Volume of the label and of the vote, as shares of the template.
+    /// Volume of the label and of the vote, as fractions of the template.
     pub volumes: [f64; 2],
     pub dice: f64,
     /// Centroid of the label less that of the vote, mm along x, y, z.
     pub shift_mm: [f64; 3],
-    /// Share of the voters that have the label.
+    /// Fraction of the voters that have the label.
     pub expected: f64,
     /// Whether it lies where the vote sees another label, or its own mirror image.
     pub other_side: bool,

@@ -1,8 +1,8 @@
 //! The vote of similar cases on a case's labels.
 //!
 //! Locally weighted voting (Artaechevarria, Munoz-Barrutia and Ortiz-de-Solorzano 2009): in every
-//! cell a voter counts by how alike the two images are about that cell. The weights are those of
-//! inverse-power distances: 1 / (e + d)^3, where d is the mean squared difference over 3 x 3 x 3
+//! cell a voter is weighted by the local similarity of the two images, with the inverse power of
+//! their distance: 1 / (e + d)^3, where d is the mean squared difference over 3 x 3 x 3
 //! cells of images in standard deviations.
 
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ const LEVELS: f64 = 32.0;
 pub(super) struct RegionCase {
     /// Intensities of the region's cells, 128 at their mean, [`LEVELS`] to a standard deviation.
     pub image: Vec<u8>,
-    /// Each label that it has: cells of the region with the share that it fills.
+    /// Each label that it has: cells of the region with the fraction that it fills.
     pub labels: BTreeMap<u16, Vec<(u32, f32)>>,
     /// The labels that were looked for in it, ascending.
     pub annotated: Vec<u16>,
@@ -38,19 +38,19 @@ pub(super) fn levels(values: &[f32]) -> Vec<u8> {
         .collect()
 }
 
-/// What the voters say of one label.
+/// Vote of the similar cases on one label.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Consensus {
-    /// Share of every cell that the label fills.
+    /// Fraction of every cell that the label fills.
     pub shares: Vec<f32>,
     /// Voters in which it was looked for.
     pub voters: usize,
-    /// Those of them that have it.
+    /// Number of voters that have the label.
     pub with: usize,
 }
 
 impl Consensus {
-    /// The share of the template that the label fills, and its centroid in unit coordinates.
+    /// The fraction of the template that the label fills, and its centroid in unit coordinates.
     pub(super) fn moments(&self, grid: &RegionGrid) -> (f64, [f64; 3]) {
         let label = LabelCells {
             value: 0,
@@ -62,7 +62,7 @@ impl Consensus {
         (volume * sides.iter().product::<f64>(), at)
     }
 
-    /// The share of the template that the label of a case and this one have in common.
+    /// The fraction of the template that the label of a case and this one have in common.
     pub(super) fn shared(&self, own: &[(u32, f32)], grid: &RegionGrid) -> f64 {
         let both = own.iter().map(|(cell, share)| f64::from(share.min(self.shares[*cell as usize])));
         both.sum::<f64>() * grid.cell_volume()
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn voters_count_by_likeness() {
-        // Two voters equal to the case, one that is a deviation away.
+        // Two voters equal to the case, one at a distance of a standard deviation.
         let voters = [case(128, &[0, 1], &[1]), case(128, &[0], &[1]), case(160, &[5], &[1])];
         let voters: Vec<&RegionCase> = voters.iter().collect();
         let own = case(128, &[0], &[1]);

@@ -87,7 +87,8 @@ impl ManifestDiff {
                 changes.reranked.push(RankChange { case_id, from: was.rank, to: is.rank });
             }
         }
-        changes.reranked.sort_by_key(|case| std::cmp::Reverse(case.places())); //  stable: ties by case id
+        // stable: ties by case id
+        changes.reranked.sort_by_key(|case| std::cmp::Reverse(case.places()));
         changes.moved_patients = moved_patients(old, new, &changes.moved);
         changes
     }

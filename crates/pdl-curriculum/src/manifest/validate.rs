@@ -15,7 +15,7 @@ use crate::CurriculumError;
 use crate::manifest::{self, INFO_FILE, LINES_FILE, ManifestInfo, ManifestRow, SCHEMA_VERSION, TABLE_FILE};
 use crate::pacing;
 
-/// What is validated.
+/// Scope of a validation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct ValidateParameters {
     /// Allow and follow paths outside the manifest's folder (of a fold: outside the curation

@@ -291,7 +291,8 @@ impl Ranker<'_> {
         let distances = found.of_cases.into_iter().enumerate();
         ranking.outlier_limit = Some(found.limit);
         ranking.outliers = distances.filter(|(_, distance)| *distance > found.limit).map(outlier).collect();
-        ranking.outliers.sort_by(|a, b| b.distance.total_cmp(&a.distance)); //  stable: ties by case id
+        // stable: ties by case id
+        ranking.outliers.sort_by(|a, b| b.distance.total_cmp(&a.distance));
         Ok(())
     }
 }

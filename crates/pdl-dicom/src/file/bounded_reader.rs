@@ -93,7 +93,7 @@ impl std::fmt::Display for Refusal {
 }
 
 impl<'a, R: Read> Bounded<'a, R> {
-    /// Of `source`, which holds at most `size` bytes, all elements before `until`.
+    /// Reads all elements before `until` of `source`, which holds at most `size` bytes.
     pub(crate) fn new(
         source: R,
         size: u64,

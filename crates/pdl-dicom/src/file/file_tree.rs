@@ -26,7 +26,7 @@ pub fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
     files_below_except(folder, &|_| Ok(false))
 }
 
-/// As [`files_below`], without the folders below `folder` that `passed_over` names.
+/// Like [`files_below`], without the folders below `folder` that `passed_over` names.
 ///
 /// # Errors
 /// As [`files_below`], and those of `passed_over`.
@@ -37,7 +37,7 @@ pub fn files_below_except(
     Ok(tree_below(folder, passed_over)?.files)
 }
 
-/// As [`files_below_except`], with links and entries that are not regular files.
+/// Like [`files_below_except`], with links and entries that are not regular files.
 ///
 /// # Errors
 /// As [`files_below_except`].

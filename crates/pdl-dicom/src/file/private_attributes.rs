@@ -35,8 +35,8 @@ pub(crate) struct Private {
 }
 
 impl Private {
-    /// Its text, or the first of its numbers as text; `None` if the object has no block of the
-    /// creator, or no such attribute in it.
+    /// Text, or the first of its numbers as text; `None` if the object has no block of the creator,
+    /// or no such attribute in it.
     pub(crate) fn read(&self, object: &InMemDicomObject) -> Option<String> {
         let is_creator = |block: &u16| {
             value(object, Tag(self.group, *block), Stored::Text).is_some_and(|name| name == self.creator)

@@ -24,7 +24,7 @@ const ROUNDING_MM: f64 = 1e-3;
 pub(crate) struct ContourPlane {
     /// Height above the first slice along the normal, mm.
     pub height: f64,
-    /// Its contours, by number.
+    /// Contours, by number.
     pub contours: Vec<usize>,
     /// The slice that it belongs to, and how far from it it lies, mm; `None` if it belongs to none.
     pub slice: Option<(usize, f64)>,
@@ -74,8 +74,8 @@ impl ContourPlanes {
         found
     }
 
-    /// Of each slice that planes belong to the nearest of them, by its number; of two that are
-    /// equally near the lower.
+    /// The nearest plane of each slice that has planes, by the number of the slice; the lower of
+    /// two at equal distance.
     pub(crate) fn nearest(&self) -> BTreeMap<usize, usize> {
         let mut nearest: BTreeMap<usize, (usize, f64)> = BTreeMap::new();
         for (number, plane) in self.planes.iter().enumerate() {

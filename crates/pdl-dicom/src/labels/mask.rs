@@ -9,7 +9,7 @@ use pdl_volume::LabelOverlap;
 /// The pixels of one structure on the stored slices of a series. Slices without any are omitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mask {
-    /// By slice: a flag for every pixel, columns fastest.
+    /// Flags of the pixels of each slice, columns fastest.
     pub slices: BTreeMap<usize, Vec<bool>>,
     /// Findings about it.
     pub findings: Vec<Finding>,

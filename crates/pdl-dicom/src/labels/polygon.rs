@@ -41,9 +41,9 @@ pub(crate) struct Polygon {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Relation {
     Apart,
-    /// It lies in the other.
+    /// The polygon lies inside the other.
     Inside,
-    /// It holds the other.
+    /// The polygon contains the other.
     Around,
     Equal,
     /// Each has a part of its own, and they share one.
@@ -110,13 +110,13 @@ impl Polygon {
         self.high
     }
 
-    /// Its edges, the closing one included.
+    /// Edges, the closing one included.
     pub(crate) fn edges(&self) -> impl Iterator<Item = Edge> + '_ {
         let next = self.points.iter().cycle().skip(1);
         self.points.iter().zip(next).map(|(a, b)| (*a, *b))
     }
 
-    /// Its relation to another polygon. An overlap within the tolerance of an edge does not count.
+    /// Relation to another polygon. An overlap within the tolerance of an edge does not count.
     pub(crate) fn related(&self, other: &Self) -> Related {
         let exactly = |relation| Related { relation, exact: true };
         if (0..2).any(|axis| self.high[axis] < other.low[axis] || other.high[axis] < self.low[axis]) {
@@ -161,7 +161,7 @@ impl Polygon {
             .is_some_and(|found| found.iter().filter(|crossing| **crossing < x).count() % 2 == 1)
     }
 
-    /// Its area outside of another and inside, square pixels.
+    /// Area outside of another and inside, square pixels.
     fn parts(&self, other: &Self) -> [f64; 2] {
         let rows = Rows::between(self.low[1], self.high[1], ROWS_A_PIXEL);
         let mut areas = [0.0; 2];
@@ -198,7 +198,7 @@ pub(crate) struct Crossings {
     /// From the lower end up, the lowest last.
     waiting: Vec<Edge>,
     active: Vec<Edge>,
-    /// Of the row that was asked for last.
+    /// Crossings of the row that was requested last.
     found: Vec<f64>,
     rows: Rows,
     row: usize,

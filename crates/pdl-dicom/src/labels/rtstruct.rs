@@ -24,7 +24,7 @@ use pdl_findings::{Code, Finding};
 /// An RTSTRUCT.
 #[derive(Clone, Debug)]
 pub struct StructureSet {
-    /// Its structures, in the file's order.
+    /// Structures, in the file's order.
     pub regions: Vec<Region>,
     /// Findings about the set as a whole.
     pub findings: Vec<Finding>,
@@ -119,7 +119,7 @@ impl StructureSet {
         Self::read_within(path, &MemoryLimit::free().alone())
     }
 
-    /// As [`StructureSet::read`], with memory out of a share.
+    /// Like [`StructureSet::read`], with memory out of a share.
     ///
     /// # Errors
     /// As [`StructureSet::read`].
@@ -127,7 +127,7 @@ impl StructureSet {
         Self::read_of_volume(path, &VolumeImages::default(), memory)
     }
 
-    /// As [`StructureSet::read_within`], without the contours that were drawn on another volume.
+    /// Like [`StructureSet::read_within`], without the contours that were drawn on another volume.
     ///
     /// # Errors
     /// As [`StructureSet::read`].
@@ -165,7 +165,7 @@ impl StructureSet {
             }
         }
         let message = format!(
-            "{} of a structure set name a structure that it does not describe, or describes twice, and are left out",
+            "{} of a structure set name a structure that it does not describe, or describes twice, and are skipped",
             counted(unassigned, "contour")
         );
         let findings = (unassigned > 0).then(|| Finding::new(Code::UnassignedContours, message));
@@ -192,7 +192,7 @@ fn points_bytes(contour: &InMemDicomObject) -> u64 {
 /// No point of a patient lies further from the origin, mm.
 const FARTHEST_MM: f64 = 1e5;
 
-/// A closed contour, or why it is left out.
+/// A closed contour, or why it is skipped.
 fn read_contour(item: &InMemDicomObject) -> Result<Contour, Skipped> {
     let kind = text(item, tags::CONTOUR_GEOMETRIC_TYPE).to_uppercase();
     let exclusive = match kind.as_str() {
@@ -297,7 +297,7 @@ impl Region {
         slices.saturating_add(points)
     }
 
-    /// Its pixels on the slices of a series. A contour belongs to the slice within half a slice's
+    /// Pixels on the slices of a series. A contour belongs to the slice within half a slice's
     /// thickness (the distance between slices; of a single slice its SliceThickness); of several
     /// planes that belong to one slice the nearest counts.
     ///
@@ -362,7 +362,7 @@ impl Region {
                 skipped.clone().map(|(reason, count)| format!("{count} {}", reason.as_str())).collect();
             let all = skipped.map(|(_, count)| count).sum::<usize>();
             if all > 0 {
-                let message = format!("{name}: {} left out: {}", counted(all, "contour"), told.join(", "));
+                let message = format!("{name}: {} skipped: {}", counted(all, "contour"), told.join(", "));
                 found.push(Finding::new(code, message));
             }
         }

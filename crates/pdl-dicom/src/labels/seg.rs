@@ -30,13 +30,13 @@ const COARSER: f64 = 1.5;
 
 /// A segmentation object with its pixels in memory, as they are stored.
 pub struct Segmentation {
-    /// Its segments by number, without the background of a label map.
+    /// Segments by number, without the background of a label map.
     pub segments: Vec<Segment>,
     /// Whether its coordinates are in another frame of reference than the volume.
     pub is_foreign: bool,
     pixels: Pixels,
     kind: Kind,
-    /// Its frames, each with its segment; `None` in a label map.
+    /// Frames, each with its segment; `None` in a label map.
     frames: Vec<(Option<u16>, Frame)>,
 }
 
@@ -76,7 +76,7 @@ impl Segmentation {
         Self::read_within(path, &MemoryLimit::free().alone())
     }
 
-    /// As [`Segmentation::read`], with memory out of a share.
+    /// Like [`Segmentation::read`], with memory out of a share.
     ///
     /// # Errors
     /// As [`Segmentation::read`].
@@ -84,7 +84,7 @@ impl Segmentation {
         Self::read_of_volume(path, &VolumeImages::default(), memory)
     }
 
-    /// As [`Segmentation::read_within`], without the frames that were drawn on another volume.
+    /// Like [`Segmentation::read_within`], without the frames that were drawn on another volume.
     ///
     /// # Errors
     /// As [`Segmentation::read`].

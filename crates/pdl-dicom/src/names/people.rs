@@ -17,7 +17,8 @@ pub(crate) struct ObjectOwner {
 }
 
 impl ObjectOwner {
-    /// By the UIDs of an object; by the folder of its file where it names no study.
+    /// Identifies the study by the UIDs of an object; by the folder of its file where it names no
+    /// study.
     pub(crate) fn of(path: &Path, object: &InMemDicomObject) -> Self {
         Self::new(path, text(object, tags::STUDY_INSTANCE_UID), text(object, tags::PATIENT_ID))
     }

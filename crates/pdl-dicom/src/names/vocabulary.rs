@@ -45,7 +45,7 @@ const PARTICLES: [&str; 48] = [
     "von", "zu",
 ];
 
-/// Whether a folded word is one of anatomy: as a whole, in the plural, or made up of such words.
+/// Whether a folded word is anatomical: itself, in the plural, or a compound of such words.
 pub(super) fn is_word(word: &[char]) -> bool {
     let is_digit = |c: &char| script(*c) == Script::Digit;
     WORDS.contains(word) || word.iter().all(is_digit) || is_plural(word) || is_compound(word)

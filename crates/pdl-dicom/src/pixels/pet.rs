@@ -29,7 +29,7 @@ pub enum PetScale {
 /// Why PET values cannot be converted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PetError {
-    /// Their unit leads nowhere.
+    /// The unit of the values cannot be converted.
     #[error("its values are in {0}, which cannot be converted")]
     Unit(PetUnit),
     /// The header lacks an attribute.
@@ -38,7 +38,7 @@ pub enum PetError {
     /// The header has an implausible value.
     #[error("{0}")]
     Implausible(&'static str),
-    /// Its files disagree.
+    /// Files disagree.
     #[error("its files differ in unit, dose, weight, injection or decay correction")]
     Mixed,
 }
@@ -171,7 +171,7 @@ impl PetHeader {
         }
     }
 
-    /// As [`PetHeader::of`], for a frame of an object, from its functional groups.
+    /// Like [`PetHeader::of`], for a frame of an object, from its functional groups.
     pub(crate) fn of_frame(&self, groups: &Groups<'_>) -> Self {
         let mut header = self.clone();
         if header.common.unit == PetUnit::Unstated

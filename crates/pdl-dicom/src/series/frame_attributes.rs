@@ -140,7 +140,7 @@ impl Attribute {
         Self::AcquisitionTime,
     ];
 
-    /// Its name in messages.
+    /// Name in messages.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::FrameType => "frame type",
@@ -304,12 +304,12 @@ impl Attribute {
 /// Some of the values of an image's type.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ImageTypePart {
-    /// Its origin, which may differ from slice to slice of one volume: for CT and PET the first
-    /// three values; further ones (such as GE's "ADD") do not distinguish volumes.
+    /// Origin, which may differ from slice to slice of one volume: for CT and PET the first three
+    /// values; further ones (such as GE's "ADD") do not distinguish volumes.
     Origin,
-    /// Of MR the third value: magnitude, phase, field map.
+    /// Third value of ImageType of MR: magnitude, phase, field map.
     Component,
-    /// Of MR what follows.
+    /// Further values of ImageType of MR.
     Rest,
 }
 
@@ -443,7 +443,7 @@ fn rounded(text: &str) -> Option<f64> {
     format!("{:.5e}", exact(text)?).parse().ok()
 }
 
-/// Of a time of day, or of a date and a time; only differences mean anything.
+/// Seconds of a time of day, or of a date and a time; only differences are meaningful.
 fn seconds(text: &str) -> Option<f64> {
     let text: String = text.trim().chars().filter(|c| *c != ':').collect();
     let whole =

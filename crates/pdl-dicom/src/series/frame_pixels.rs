@@ -14,7 +14,7 @@ use crate::series::header::Frame;
 /// The pixels of a frame in brief.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct PixelSummary {
-    /// Of all rescaled values, in their order.
+    /// Hash of all rescaled values, in their order.
     pub hash: String,
     pub mean: f64,
 }

@@ -51,8 +51,8 @@ impl Plane {
         scaled(n, 1.0 / norm(n))
     }
 
-    /// What keeps it from being a plane: its two directions must be unit vectors at a right angle,
-    /// and its pixels have a size.
+    /// Why it is not a valid plane: its two directions must be unit vectors at a right angle, and
+    /// its pixels have a size.
     pub(crate) fn problem(&self) -> Option<&'static str> {
         let unit = |v: Vector| (norm(v) - 1.0).abs() < 1e-3;
         let square = dot(self.along_row, self.along_column).abs() < 1e-3;

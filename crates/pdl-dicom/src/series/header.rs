@@ -73,14 +73,14 @@ pub(crate) struct Frame {
     pub pet: Option<Arc<PetHeader>>,
     /// SOPInstanceUID of its object.
     pub instance: String,
-    /// Its place in the order of its series (InstanceNumber, and the number of the frame in its
+    /// Place in the order of its series (InstanceNumber, and the number of the frame in its
     /// object).
     pub order: Option<f64>,
     /// SpacingBetweenSlices, mm, if stated.
     pub stated_step: Option<f64>,
     /// Whether its object calls itself a mosaic and does not say of what.
     pub unread_mosaic: bool,
-    /// What may tell it from frames of other volumes.
+    /// Attributes that may distinguish it from frames of other volumes.
     pub attributes: FrameAttributes,
 }
 
@@ -191,12 +191,12 @@ impl Header {
     }
 }
 
-/// What is said of a CT whose header shows that its values are no Hounsfield units.
+/// The finding about a CT whose header shows that its values are not Hounsfield units.
 fn not_hounsfield(object: &InMemDicomObject, frames: &[Frame]) -> Option<Finding> {
     let known = rescale_type(object);
     let message = match RESCALE_TYPES.iter().find(|(term, _)| *term == known) {
         Some((term, what)) => {
-            format!("its header says that its values are {what} (RescaleType {term}), no Hounsfield units")
+            format!("its header says that its values are {what} (RescaleType {term}), not Hounsfield units")
         }
         None => {
             let unsigned = number(object, tags::PIXEL_REPRESENTATION) == Some(0.0);
@@ -373,7 +373,7 @@ fn rescale(groups: &Groups<'_>) -> Option<[f64; 2]> {
     })
 }
 
-/// Its UID, or its path if it has none.
+/// UID, or its path if it has none.
 fn instance(path: &Path, object: &InMemDicomObject) -> String {
     let uid = text(object, tags::SOP_INSTANCE_UID);
     if uid.is_empty() { path.to_string_lossy().into_owned() } else { uid }

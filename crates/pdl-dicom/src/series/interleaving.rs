@@ -217,7 +217,7 @@ fn are_stacks(group: &ParallelFrames, parts: &[Vec<usize>], between_each_other: 
         && (!between_each_other || (0..parts.len()).all(meets_another))
 }
 
-/// Every so many slices.
+/// Every `stacks`-th slice, beginning with each of the first ones.
 fn every(sorted: &[usize], stacks: usize) -> Parts {
     (0..stacks).map(|first| sorted.iter().skip(first).step_by(stacks).copied().collect()).collect()
 }

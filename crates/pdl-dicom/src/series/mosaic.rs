@@ -23,7 +23,7 @@ pub(crate) struct Mosaic {
     normal: Option<Vector>,
 }
 
-/// Whether an object calls itself a mosaic: also the slices of one that was taken apart since.
+/// Whether an object calls itself a mosaic: also the slices of one that was split since.
 pub(crate) fn is_named(object: &InMemDicomObject) -> bool {
     text(object, tags::IMAGE_TYPE).split('\\').any(|part| part.trim() == "MOSAIC")
 }

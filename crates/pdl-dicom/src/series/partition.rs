@@ -9,7 +9,7 @@ use crate::series::slice_positions::{ParallelFrames, Positions};
 /// Frames in parts, by their numbers.
 pub(crate) type Parts = Vec<Vec<usize>>;
 
-/// By the values of an attribute, which ascend; `None` if all are the same.
+/// Divides by the values of an attribute, which ascend; `None` if all are the same.
 pub(crate) fn by_attribute(group: &ParallelFrames, members: &[usize], attribute: Attribute) -> Option<Parts> {
     let written = |frame: &usize| group.frames[*frame].attributes.written(attribute);
     let first = written(members.first()?);
@@ -23,7 +23,7 @@ pub(crate) fn by_attribute(group: &ParallelFrames, members: &[usize], attribute:
     (parts.len() > 1).then(|| parts.into_values().collect())
 }
 
-/// By where they lie in their plane, within half a pixel.
+/// Divides by position in the plane, within half a pixel.
 pub(crate) fn by_place_in_plane(group: &ParallelFrames, members: &[usize]) -> Option<Parts> {
     let place = |frame: usize| {
         let plane = &group.frames[frame].plane;
@@ -48,8 +48,8 @@ pub(crate) fn by_place_in_plane(group: &ParallelFrames, members: &[usize]) -> Op
     (parts.len() > 1).then(|| parts.into_iter().map(|(_, part)| part).collect())
 }
 
-/// By the rank of an attribute among the frames at one position; `None` if a value is missing or
-/// occurs twice at a position.
+/// Divides by the rank of an attribute among the frames at one position; `None` if a value is
+/// missing or occurs twice at a position.
 pub(crate) fn by_rank(group: &ParallelFrames, positions: &Positions, attribute: Attribute) -> Option<Parts> {
     let mut parts: Parts = vec![Vec::new(); positions.multiplicity()?];
     for at in &positions.members {
@@ -66,7 +66,7 @@ pub(crate) fn by_rank(group: &ParallelFrames, positions: &Positions, attribute: 
     Some(parts)
 }
 
-/// By their order in the series, if that runs through all positions repeatedly; `None` if two
+/// Divides by order in the series, if that runs through all positions repeatedly; `None` if two
 /// frames have the same number.
 pub(crate) fn by_passes(group: &ParallelFrames, positions: &Positions) -> Option<Parts> {
     let multiplicity = positions.multiplicity()?;
@@ -88,8 +88,9 @@ pub(crate) fn by_passes(group: &ParallelFrames, positions: &Positions) -> Option
     found.then_some(passes)
 }
 
-/// By their order in the series, when that shows all images of one position, then all of the next,
-/// and so on: the first of each, the second of each. Nothing where a time or phase runs against it.
+/// Divides by order in the series, when that shows all images of one position, then all of the
+/// next, and so on: the first of each, the second of each. Nothing where a time or phase runs
+/// against it.
 pub(crate) fn by_turns(group: &ParallelFrames, positions: &Positions) -> Option<Parts> {
     let multiplicity = positions.multiplicity().filter(|multiplicity| *multiplicity > 1)?;
     let members: Vec<usize> = positions.members.iter().flatten().copied().collect();

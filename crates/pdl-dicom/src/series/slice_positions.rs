@@ -8,7 +8,7 @@ pub(crate) const SAME_POSITION_MM: f64 = 0.01;
 
 /// Maximum distance of positions that may differ by rounding alone, mm.
 const LARGEST_ROUNDING_MM: f64 = 0.1;
-/// What the last digits of a sum of positions may add, mm.
+/// Rounding error of a sum of positions, mm.
 const DIGITS_MM: f64 = 1e-6;
 /// How many times further apart than by rounding slices of such a stack lie.
 const BEYOND_ROUNDING: f64 = 10.0;
@@ -21,7 +21,7 @@ const ROUNDED_MM: f64 = 0.1;
 /// Parallel frames with the same pixels.
 pub(crate) struct ParallelFrames {
     pub frames: Vec<Frame>,
-    /// Of every frame along the first one's normal, mm.
+    /// Position of every frame along the first one's normal, mm.
     heights: Vec<f64>,
     /// Maximum distance of frames at one position, mm.
     same: f64,
@@ -33,14 +33,14 @@ pub(crate) enum Spacing {
     Single,
     /// Every gap is the same, mm.
     Even(f64),
-    /// Every gap is a multiple of the smallest, which is in mm; so many slices are missing.
+    /// Every gap is a multiple of the smallest: that gap in mm, and the number of missing slices.
     Gaps(f64, usize),
     Uneven,
 }
 
 /// Frames by position, which ascend. Frames are numbered among the parallel frames.
 pub(crate) struct Positions {
-    /// Of the first frame at each, mm.
+    /// Height of the first frame at each position, mm.
     pub heights: Vec<f64>,
     pub members: Vec<Vec<usize>>,
 }

@@ -1,4 +1,4 @@
-//! Takes the frames of a series apart into stacks that each are one volume.
+//! Groups the frames of a series into stacks, each of which is one volume.
 //!
 //! A division of frames is judged by its result: even stacks of one geometry. Positions, numbers of
 //! slices and pixels decide; an attribute alone does not, as many differ from slice to slice of one
@@ -23,15 +23,15 @@ use pdl_store::plural::counted;
 const FEWEST_SLICES: usize = 3;
 /// With more images at a position it is not looked whether all slices are there twice.
 const MOST_COMPARED: usize = 8;
-/// What tells stacks apart that lie side by side.
+/// Name of the attribute that distinguishes stacks side by side.
 const PLACE_IN_PLANE: &str = "place in the plane";
-/// The stack that is left when other images of a series are taken out reaches over this share of
-/// the positions at least.
+/// Minimum fraction of the positions that the stack must cover after other images of a series are
+/// removed.
 const MAIN_SHARE: f64 = 0.6;
-/// A gap wider than this many times the median one, and than so many millimetres, is not filled.
+/// Maximum gap that is filled, as a multiple of the median gap, and in mm.
 const WIDEST_GAP: f64 = 4.5;
 const WIDEST_GAP_MM: f64 = 15.0;
-/// Cosine of the angle between the normals of slices that lie alike.
+/// Minimum cosine of the angle between the normals of parallel slices.
 const PARALLEL: f64 = 0.999;
 
 /// A stack of frames, with findings about it.
@@ -294,7 +294,7 @@ impl Resolver<'_> {
         parts.iter().all(|part| self.is_even(part)).then_some(parts)
     }
 
-    /// Of frames of which several are at one position.
+    /// Groups frames of which several are at one position.
     fn with_repeats(
         &mut self,
         members: &[usize],

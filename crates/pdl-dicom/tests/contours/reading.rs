@@ -85,9 +85,9 @@ fn contours_that_enclose_nothing_are_left_out_by_name_and_the_others_stay() {
     assert_eq!(
         told,
         [
-            "open-contours: node: 5 contours left out: 1 POINT, 1 OPEN_PLANAR, 1 OPEN_NONPLANAR, 2 of an \
+            "open-contours: node: 5 contours skipped: 1 POINT, 1 OPEN_PLANAR, 1 OPEN_NONPLANAR, 2 of an \
              unknown type",
-            "damaged-contours: node: 8 contours left out: 1 without points, 1 with coordinates that are not \
+            "damaged-contours: node: 8 contours skipped: 1 without points, 1 with coordinates that are not \
              numbers, 1 with coordinates that are not three for each point, 1 with coordinates beyond 100 m, 1 with fewer points than declared, 3 with fewer than three points that are not on one line",
         ]
     );
@@ -182,10 +182,7 @@ fn a_set_belongs_to_the_images_it_is_drawn_on_or_says_why_to_none() {
     assert_eq!(belongs(&both, &["1.2.1"], FRAME), Ok(vec![1]));
     assert_eq!(belongs(&both, &[], FRAME), Ok(vec![0, 1]));
     assert_eq!(belongs(&["1.1.0"], &["9.9.9"], FRAME), Ok(vec![0]));
-    assert_eq!(
-        belongs(&["9.9.9"], &[], FRAME),
-        Err("label file of images that are not here, or were skipped")
-    );
+    assert_eq!(belongs(&["9.9.9"], &[], FRAME), Err("label file of images that are missing or were skipped"));
     let several = "label file that names no images, in a frame of reference of several series";
     assert_eq!(belongs(&[], &[], FRAME), Err(several));
     let none = "label file that names no images, in a frame of reference of none that are here";

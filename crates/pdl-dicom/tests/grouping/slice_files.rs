@@ -96,7 +96,7 @@ pub fn volumes(slices: &[Slice]) -> Vec<Result<Vec<f32>, String>> {
     scan.series.iter().map(|series| read(series).map(first_pixels).map_err(|error| error.reason())).collect()
 }
 
-/// What is said of all volumes, as "code: message".
+/// Findings of all volumes, as "code: message".
 pub fn findings(slices: &[Slice]) -> Vec<String> {
     let (_folder, scan) = scanned(slices);
     let of_image = |series| read_series(series, ReadOptions::default()).map(|image| image.findings);

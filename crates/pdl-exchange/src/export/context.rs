@@ -39,8 +39,8 @@ pub(crate) struct ExportContext<'a> {
     pub out: &'a Path,
     pub dest: &'a Path,
     pub transfer: TransferMode,
-    /// By rank, then validation and test cases by id. Cases excluded from the curriculum are
-    /// included for Croissant only, which describes the manifest as it is.
+    /// Training cases by rank, then validation and test cases by id. Cases excluded from the
+    /// curriculum are included for Croissant only, which describes the manifest as it is.
     pub cases: Vec<ExportedCase<'a>>,
 }
 

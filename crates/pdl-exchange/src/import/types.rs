@@ -43,7 +43,7 @@ pub(crate) struct ImportedDataset {
     pub channels: Vec<String>,
     /// Normalisations that the names of its channels state and that are not followed.
     pub normalisations: Vec<String>,
-    /// As the dataset states them.
+    /// Labels as the dataset states them.
     pub labels: Option<DatasetLabels>,
     /// The values that its regions are written as.
     pub regions_class_order: Option<Value>,

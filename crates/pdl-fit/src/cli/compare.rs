@@ -22,8 +22,8 @@ pub(crate) struct Args {
     /// factors changed in turn; comparison.json shows it whole].
     #[arg(long, value_name = "FILE|quick")]
     protocol: Option<PathBuf>,
-    /// Time all kinds of steps once more at the end, on a machine without other work; these times
-    /// then count instead of those before and after the runs.
+    /// Repeat the step timing at the end, on an otherwise idle machine. These times replace those
+    /// measured before and after the runs.
     #[arg(long)]
     time_again: bool,
     #[command(flatten)]

@@ -30,6 +30,8 @@ pub(crate) struct Args {
     /// set.
     #[arg(long, value_enum, default_value_t = EvaluatedSplit::Val)]
     split: EvaluatedSplit,
+    #[command(flatten)]
+    prediction: PredictionArgs,
     /// Largest distance at which two surfaces count as the same, mm [default: 3 for CT, 1 for
     /// others].
     #[arg(long, value_name = "MM")]
@@ -59,8 +61,6 @@ pub(crate) struct Args {
         help_heading = "Another cohort"
     )]
     memory: Option<u64>,
-    #[command(flatten)]
-    prediction: PredictionArgs,
     #[command(flatten)]
     inference: InferenceArgs,
 }

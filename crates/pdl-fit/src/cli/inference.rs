@@ -17,13 +17,13 @@ use crate::plan::settings::parse_axes;
 #[derive(Debug, clap::Args)]
 pub(crate) struct InferenceArgs {
     /// Device that the network runs on.
-    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto)]
+    #[arg(long, value_enum, default_value_t = DeviceChoice::Auto, help_heading = "Machine")]
     pub device: DeviceChoice,
     /// Threads of the network [default: all cores].
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = "Machine")]
     pub threads: Option<usize>,
     /// Print the result as JSON.
-    #[arg(long)]
+    #[arg(long, help_heading = "Result")]
     pub json: bool,
 }
 
@@ -40,15 +40,14 @@ pub(crate) struct PredictionArgs {
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "trained",
-        value_parser = parse_mirror,
-        help_heading = "Prediction"
+        value_parser = parse_mirror
     )]
     pub mirror_tta: Option<MirrorTta>,
     /// Keep only the largest connected component of these labels: names or values separated by
     /// commas, each label by itself; auto for the labels where that raised Dice on the validation
     /// set, as in nnU-Net (`pdl-fit evaluate RUN` writes the decision to RUN/postprocessing.json);
     /// none.
-    #[arg(long, value_name = "none|auto|LABEL[,LABEL]", default_value = "none", help_heading = "Prediction")]
+    #[arg(long, value_name = "none|auto|LABEL[,LABEL]", default_value = "none")]
     pub largest_component: LargestComponent,
 }
 

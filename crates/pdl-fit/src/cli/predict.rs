@@ -33,25 +33,25 @@ pub(crate) struct Args {
     /// refused.
     #[arg(long, value_name = "FOLDER")]
     out: PathBuf,
+    #[command(flatten)]
+    prediction: PredictionArgs,
     /// Write the probability of each label, on the image's own grid:
     /// OUT/probabilities/NAME/VALUE_LABEL.nii.gz, uint16 from 0 to 65535 with the slope 1/65535,
     /// which readers of NIfTI apply.
-    #[arg(long, help_heading = "Probabilities")]
+    #[arg(long)]
     probabilities: bool,
     /// Write the entropy of every voxel as a fraction of its maximum, from 0 (certain) to 1, in the
     /// form of --probabilities: OUT/uncertainty/NAME.nii.gz. predictions.parquet gets its mean over
     /// the voxels in which labels have a probability of 0.05 or more (column uncertainty), and over
     /// all voxels (entropy).
-    #[arg(long, help_heading = "Probabilities")]
+    #[arg(long)]
     uncertainty: bool,
-    #[command(flatten)]
-    prediction: PredictionArgs,
     /// Memory limit for an image, such as 8GiB; half of the free memory when not given.
-    #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
+    #[arg(long, value_name = "SIZE", value_parser = parse_memory, help_heading = "Machine")]
     memory: Option<u64>,
     /// End with exit code 4 if an image cannot be used. Without it the exit code is 1, and only
     /// when no image can be used.
-    #[arg(long)]
+    #[arg(long, help_heading = "Result")]
     strict: bool,
     #[command(flatten)]
     inference: InferenceArgs,

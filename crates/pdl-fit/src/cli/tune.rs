@@ -18,6 +18,8 @@ pub(crate) const MAIN_OPTIONS: [&str; 5] = ["budget", "candidates", "lrs", "widt
 pub(crate) struct Args {
     /// Folder that `pdl curate COHORT --out OUT` wrote, or OUT/folds/K of `pdl rank OUT --folds N`.
     out: PathBuf,
+    #[command(flatten)]
+    search: Search,
     /// Tune again even if OUT holds a tuning. Without it a finished tuning is kept, and an
     /// interrupted one resumes.
     #[arg(long, help_heading = "Run")]
@@ -31,8 +33,6 @@ pub(crate) struct Args {
     /// Print the result as JSON.
     #[arg(long, help_heading = "Run")]
     json: bool,
-    #[command(flatten)]
-    search: Search,
     #[command(flatten)]
     settings: Settings,
 }

@@ -111,7 +111,7 @@ enum Voxels {
 /// A box of a case's voxels in memory.
 #[derive(Clone, Debug)]
 pub struct CasePart<'a> {
-    /// Its place in the case.
+    /// Place in the case.
     pub place: BoxZyx,
     /// Normalised intensities (input, z, y, x).
     pub image: Cow<'a, [f32]>,

@@ -15,7 +15,7 @@ use crate::error::{FitError, Result};
 
 /// Why a case was not read.
 pub enum ReadFailure {
-    /// It finds no memory, perhaps beside others only.
+    /// There is not enough memory, perhaps only while others are read.
     Memory(MemoryError),
     /// The case is invalid, or the machine failed.
     Case(FitError),

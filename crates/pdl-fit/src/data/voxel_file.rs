@@ -53,7 +53,7 @@ pub struct VoxelFile {
 }
 
 impl VoxelFile {
-    /// The file at `path` with images of so many inputs and channels of `shape` (z, y, x).
+    /// The file at `path` with images of `inputs` channels, each of `shape` (z, y, x).
     pub fn new(path: PathBuf, shape: [usize; 3], inputs: usize) -> Self {
         Self { path, shape, inputs }
     }

@@ -5,9 +5,9 @@
 //! learning rate and length from a grid of equally many trials, judged on the validation part
 //! ([`choices`]). Reported runs are evaluated on the test part, outside of the clock, and never end
 //! by it. Seconds are steps times a quiet timing of each kind of step ([`timing`]) plus what an
-//! arm's order costs ([`cost`]). Target levels are shares of the fold's plateau, so that the result
-//! is a curve of the ratio of seconds against the level, as MLPerf's time to a quality target, but
-//! for several; a run that misses a level counts as twice the limit (PAR2 of algorithm
+//! arm's order costs ([`cost`]). Target levels are fractions of the fold's plateau, so that the
+//! result is a curve of the ratio of seconds against the level, as MLPerf's time to a quality
+//! target, but for several; a run that misses a level counts as twice the limit (PAR2 of algorithm
 //! configuration). [`statistics`] has the means, intervals and power, [`ratio`] the curves.
 //!
 //! The runs are rows ([`crate::experiment::rows`]), made by [`crate::experiment::planned`], so that

@@ -43,7 +43,7 @@ pub struct OutOfFoldRow {
 }
 
 impl OutOfFoldRow {
-    /// By which rows are sorted.
+    /// Sort key of a row.
     fn place(&self) -> (&str, &str, u16) {
         (&self.run, &self.score.case_id, self.score.label)
     }

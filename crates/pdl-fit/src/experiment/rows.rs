@@ -116,7 +116,7 @@ pub struct StepRow {
 pub struct CostRow {
     /// BLAKE3 of what was compared or ranked.
     pub key: String,
-    /// What was done, such as `compare` or `rank k-centre`.
+    /// Experiment of the run, such as `compare` or `rank k-centre`.
     pub what: String,
     /// Seconds that it took.
     pub seconds: f64,
@@ -132,7 +132,7 @@ pub struct ManifestKey {
 }
 
 impl ManifestKey {
-    /// That of the manifest in `folder`.
+    /// Reads that of the manifest in `folder`.
     ///
     /// # Errors
     /// [`FitError::Curriculum`] if there is none or it is invalid.
@@ -273,7 +273,7 @@ impl RowFile {
     /// Reads the rows; none if the file is missing.
     ///
     /// # Errors
-    /// [`FitError::InvalidFile`] if a line is no row.
+    /// [`FitError::InvalidFile`] if a line is not a run row.
     pub fn read(&self) -> Result<Rows> {
         let mut rows = Rows::default();
         self.lines()?.into_iter().for_each(|row| rows.add(row));
@@ -288,7 +288,7 @@ impl RowFile {
             std::fs::read_to_string(&self.path).map_err(StoreError::io("read the file", &self.path))?;
         let row = |(number, line): (usize, &str)| {
             serde_json::from_str(line).map_err(|error| FitError::InvalidFile {
-                problem: format!("line {} is no row of a run: {error}", number + 1),
+                problem: format!("line {} is not a run row: {error}", number + 1),
                 path: self.path.clone(),
             })
         };
@@ -304,7 +304,7 @@ impl RowFile {
         self.add_locked(new)
     }
 
-    /// As [`RowFile::add`], by the holder of the lock.
+    /// Like [`RowFile::add`], by the holder of the lock.
     ///
     /// # Errors
     /// As [`RowFile::add`].
@@ -383,6 +383,6 @@ mod tests {
         assert_eq!((rows.run("y").unwrap().dice.len(), rows.cost("c")), (0, Some(2.0)));
         assert_eq!(std::fs::read_to_string(file.path()).unwrap().lines().count(), 3);
         std::fs::write(file.path(), "{}").unwrap();
-        assert!(file.read().unwrap_err().to_string().contains("line 1 is no row of a run"));
+        assert!(file.read().unwrap_err().to_string().contains("line 1 is not a run row"));
     }
 }

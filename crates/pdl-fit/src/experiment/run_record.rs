@@ -154,10 +154,10 @@ pub struct Extension {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum EndReason {
-    /// It reached its length.
+    /// The run reached its length.
     #[default]
     Length,
-    /// It reached the Dice of `until_dice`.
+    /// The run reached the Dice of `until_dice`.
     Dice,
     /// Dice had not increased for `patience` evaluations.
     Patience,
@@ -281,7 +281,7 @@ impl RunRecord {
         }
     }
 
-    /// As [`RunRecord::structures`], each with the channels of label maps that make it up.
+    /// Like [`RunRecord::structures`], each with the channels of label maps that make it up.
     pub fn measured(&self) -> Vec<MeasuredStructure> {
         let unions: Vec<ChannelUnion> = match self.plan.regions.as_slice() {
             [] => (1..=self.labels.len()).map(|channel| ChannelUnion::of_label(channel as u8)).collect(),

@@ -106,7 +106,7 @@ pub struct Tuning {
 /// A candidate with its measured speed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Timed {
-    /// Its tuned settings.
+    /// Tuned settings.
     #[serde(flatten)]
     pub candidate: Candidate,
     /// Seconds per step, which convert the seconds of a rung into steps.
@@ -127,7 +127,7 @@ pub struct Rung {
 pub struct Winner {
     /// Number of the candidate, from 1.
     pub number: usize,
-    /// Its tuned settings.
+    /// Tuned settings.
     #[serde(flatten)]
     pub candidate: Candidate,
     /// Mean validation Dice at the end of its last trial.

@@ -16,7 +16,7 @@ use crate::inference::channel_files::{self, ChannelFiles, ChannelNames};
 pub struct Input {
     /// Name of its label map, without file extension.
     pub name: String,
-    /// Its files.
+    /// Files.
     pub source: Source,
 }
 
@@ -35,7 +35,7 @@ pub enum Source {
 /// Images to segment.
 #[derive(Debug)]
 pub struct Inputs {
-    /// By the names of their label maps.
+    /// Images, sorted by the names of their label maps.
     pub images: Vec<Input>,
     /// Files that hold other channels of these images than the network was trained on.
     pub other_channels: usize,

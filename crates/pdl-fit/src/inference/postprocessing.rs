@@ -29,7 +29,7 @@ pub enum LargestComponent {
     /// Every component of every label is kept.
     #[default]
     None,
-    /// Those for which it raised Dice on the validation cases of the run.
+    /// Labels for which it raised Dice on the validation cases of the run.
     Auto,
     /// Labels of these names or values, each for itself.
     Labels(Vec<String>),

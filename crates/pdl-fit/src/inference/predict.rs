@@ -56,7 +56,7 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    /// Its row in the table of the folder.
+    /// Row in the table of the folder.
     fn row(&self) -> PredictionRow {
         let Self { name, problem, warnings, uncertainty, .. } = self.clone();
         PredictionRow {
@@ -297,7 +297,7 @@ impl Job<'_> {
 /// Grids of an image on which its maps are written.
 #[derive(Clone, Copy)]
 struct Grids {
-    /// Its grid.
+    /// Grid.
     stored: Grid,
     /// The grid that its files state.
     own: Grid,

@@ -26,7 +26,7 @@ struct Place {
 /// How the channel of a voxel follows from the probabilities of its outputs.
 #[derive(Clone, Copy, Debug)]
 pub enum Decision<'a> {
-    /// The most probable of so many labels, background included; the first in a tie.
+    /// The most probable label of this number, background included; the first in a tie.
     MostProbable(usize),
     /// The last region with a probability of more than one half, background if there is none.
     LastRegion(&'a [RegionOutput]),

@@ -130,7 +130,7 @@ impl SlidingWindow<'_> {
         (BATCH_VOXELS / self.window.iter().product::<usize>()).max(1)
     }
 
-    /// As [`SlidingWindow::planes`], from `batch` windows at a time that are summed as `kind`.
+    /// Like [`SlidingWindow::planes`], from `batch` windows at a time that are summed as `kind`.
     fn planes_by<'b>(
         &'b self,
         case: &'b Case,
@@ -162,7 +162,7 @@ impl SlidingWindow<'_> {
     }
 
     /// Estimated bytes that the prediction of a case of `shape` (z, y, x) takes beside its image,
-    /// for a grid of so many voxels.
+    /// for a grid of `voxels` voxels.
     pub fn bytes(&self, shape: [usize; 3], voxels: u64) -> u64 {
         let (tiling, classes) = (Tiling::new(shape, self.window), self.net.plan().classes as u64);
         let of_sum = if self.sums_kind(shape) == Kind::Half { 2 } else { 4 };
@@ -445,7 +445,8 @@ mod tests {
         for shape in [[16, 12, 3], [13, 9, 4], [16, 2, 1]] {
             let case = case(shape);
             let (images, [_, top, left]) = padded(&case, window);
-            let p = one_forward(&network, &images.unsqueeze(1).unsqueeze(1)); // (z, channel, 1, y, x)
+            // (z, channel, 1, y, x)
+            let p = one_forward(&network, &images.unsqueeze(1).unsqueeze(1));
             let expected = row(&p.squeeze_dim(2).transpose(0, 1), [0, top, left], case.shape);
             let p = probabilities(&predictor(&network, window), &case, 64);
             assert!(p == expected, "{shape:?}: {}", farthest(&p, &expected));

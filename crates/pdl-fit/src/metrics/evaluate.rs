@@ -74,7 +74,7 @@ pub fn evaluate(
     scorer.of_split(run, out, split, Vec::new(), watch)
 }
 
-/// As [`evaluate`], with the copies of an ensemble of one network, and with options.
+/// Like [`evaluate`], with the copies of an ensemble of one network, and with options.
 ///
 /// # Errors
 /// As [`evaluate`].

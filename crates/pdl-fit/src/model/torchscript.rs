@@ -33,7 +33,8 @@ pub fn write(model: &Model, path: &Path) -> Result<()> {
 /// Traces the network on one image. Constants of the trace, such as the padding of odd sides, are
 /// those of this image, so its sides are multiples of the stride.
 fn traced(net: &UNet, weights: &Weights) -> Result<CModule> {
-    let (plan, weights) = (net.plan(), weights.frozen()?); // they become constants, which have no gradients
+    // they become constants, which have no gradients
+    let (plan, weights) = (net.plan(), weights.frozen()?);
     let side = 2 * plan.stride() as i64;
     let shape: Vec<i64> = [1, plan.inputs].into_iter().chain(vec![side; plan.dims]).collect();
     let image = Tensor::f_zeros(shape, ComputeDevice::CPU.options(Kind::Float))?;

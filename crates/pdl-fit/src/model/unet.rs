@@ -196,7 +196,7 @@ impl UNet {
         self.applied(weights, images, Mode::Applied)
     }
 
-    /// As [`UNet::forward`], with libtorch's operations only, for tracing.
+    /// Like [`UNet::forward`], with libtorch's operations only, for tracing.
     ///
     /// # Errors
     /// As [`UNet::forward`].

@@ -7,7 +7,7 @@ use crate::plan::run_plan::RunPlan;
 use crate::plan::settings::CurriculumSettings;
 use crate::plan::speed::TimedSegment;
 
-/// What the last part of a run has, and how the parts before it differ.
+/// Full size of the last part of a run, and how the parts before it differ.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Growth<'a> {
     /// Shares and factors of the growth.

@@ -26,15 +26,16 @@ const LEAST_STEPS: u64 = 400;
 const LEAST_EPOCHS: u64 = 60;
 /// Minimum of the default length, as a multiple of the steps until all cases are active.
 const AFTER_ALL_ACTIVE: f64 = 1.5;
-/// A run is augmented by default from so many times on that its patches cover the training images.
+/// Minimum number of times that the patches of a run cover the training images for augmentation to
+/// be on by default.
 const AUGMENTED_FROM: f64 = 100.0;
 
-/// What a plan is derived from.
+/// Inputs of a plan: settings, cohort and measured speed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Planner<'a> {
-    /// What the user set.
+    /// Settings of the user.
     pub settings: &'a Settings,
-    /// What the cohort is like.
+    /// Properties of the cohort.
     pub cohort: &'a Cohort<'a>,
     /// Converts a length in seconds; without it, as before steps are timed, the default length is
     /// used.
@@ -339,8 +340,8 @@ mod tests {
             horizon(&line, Some(&Speed { parts: timed.collect() }), &schedule, &parts)
         };
         assert_eq!(steps("--steps 7"), 7);
-        assert_eq!(steps("--samples 41"), 5);
-        assert_eq!(steps("--samples 42 --batch-start 5 --batch-share 0.6"), 6);
+        assert_eq!(steps("--patch-count 41"), 5);
+        assert_eq!(steps("--patch-count 42 --batch-start 5 --batch-share 0.6"), 6);
         assert_eq!(steps("--epochs 5"), 3 + 2 * 3);
         // One patch per step, hence one case instead of two, for the first quarter: 2 + 2 + 1, then
         // 3 + 3.

@@ -18,7 +18,7 @@ pub struct TimedSegment {
 /// Part of a run with the measured time of its steps.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TimedPart {
-    /// Its start and its patches.
+    /// Start and its patches.
     #[serde(flatten)]
     pub part: TimedSegment,
     /// Median seconds of one step.

@@ -18,7 +18,7 @@ const LONGER: f64 = 3.0 * f32::EPSILON as f64;
 /// Longer by this it still says the rotation, and is told.
 const MUCH_LONGER: f64 = 0.02;
 
-/// What is wrong with a transform.
+/// Message about a degenerate transform.
 const DEGENERATE: &str = "it is singular or not finite";
 const NOT_GIVEN: &str = "none is given";
 

@@ -218,7 +218,7 @@ struct LayerSink {
     place: LayerPlace,
     /// Voxels of a layer.
     count: usize,
-    /// By layer and value.
+    /// Slots of the segments, by layer and value.
     slots: HashMap<(usize, u16), Slot>,
     /// The last lookup.
     last: ((usize, u16), Slot),
@@ -280,7 +280,7 @@ impl LayerSink {
         }
     }
 
-    /// Of two labels that meet, the higher one stays.
+    /// Writes a label; where two labels overlap, the higher one stays.
     fn put(&mut self, index: usize, label: u16) {
         let Some(here) = self.labels.get_mut(index) else { return };
         if *here != 0 && *here != label {

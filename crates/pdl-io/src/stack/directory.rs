@@ -21,20 +21,21 @@ const SMALLEST: u64 = 18;
 /// Number of pages in a file of `held` bytes.
 ///
 /// # Errors
-/// When it is no TIFF file, its directories do not end, or one declares more than the file holds.
+/// When it is not a TIFF file, its directories do not end, or one declares more than the file
+/// holds.
 pub(super) fn count(source: &mut (impl Read + Seek), held: u64) -> Result<usize, String> {
     let mut file = Numbers { source, big_endian: false };
     let broken = |page: u64| move |error: io::Error| format!("its page {page} cannot be found: {error}");
-    let no_tiff = |_| "it is no TIFF file".to_owned();
+    let no_tiff = |_| "not a TIFF file".to_owned();
     file.big_endian = match file.bytes::<2>().map_err(no_tiff)? {
         [b'I', b'I'] => false,
         [b'M', b'M'] => true,
-        _ => return Err("it is no TIFF file".to_owned()),
+        _ => return Err("not a TIFF file".to_owned()),
     };
     let is_big = match file.number(2).map_err(no_tiff)? {
         42 => false,
         43 => file.number(4).is_ok_and(|sizes| sizes == 8 || sizes == 8 << 16),
-        _ => return Err("it is no TIFF file".to_owned()),
+        _ => return Err("not a TIFF file".to_owned()),
     };
     let width = if is_big { 8 } else { 4 };
     let mut next = file.number(width).map_err(broken(1))?;

@@ -21,7 +21,7 @@ const COPIES: u64 = 4;
 pub(super) fn decode(bytes: &[u8], memory: &MemoryShare<'_>) -> Result<Plane, SliceError> {
     let undecodable = |error: zune_jpeg::errors::DecodeErrors| format!("cannot be decoded ({error:?})");
     if !is_whole(bytes) {
-        return Err("is cut short: it has no end".into());
+        return Err("is truncated: it has no end".into());
     }
     // A decoder that is not strict paints grey what it cannot read.
     let options = DecoderOptions::default().set_strict_mode(true);

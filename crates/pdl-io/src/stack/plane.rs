@@ -7,7 +7,7 @@ use crate::voxels::VoxelType;
 /// Maximum number of bytes of pixels per stored byte: a header that declares more is refused before
 /// memory is allocated for it.
 pub(super) mod ratio {
-    /// As they are.
+    /// Values as stored.
     pub const PLAIN: u64 = 1;
     /// Two bytes repeat one up to 128 times.
     pub const PACK_BITS: u64 = 64;
@@ -24,7 +24,7 @@ pub(super) mod ratio {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Meaning {
     Intensities,
-    /// Those of one colour: red (0), green (1) or blue (2).
+    /// Values of one colour: red (0), green (1) or blue (2).
     Colour(usize),
     Labels,
 }
@@ -60,7 +60,7 @@ pub(super) struct Plane {
 pub(super) enum SliceError {
     /// The defect, as in "is in colour".
     Problem(String),
-    /// It needs more memory than there is.
+    /// The plane needs more memory than there is.
     Memory(MemoryError),
 }
 
@@ -94,12 +94,12 @@ pub(super) fn take_working(
     memory.take((bytes as u64).saturating_mul(copies).saturating_add(floats))
 }
 
-/// What is said of a picture whose colours differ.
+/// Message about a picture whose colours differ.
 const IN_COLOUR: &str = "is in colour: save it as grey, or red, green and blue as images of their own, which are channels \
                          (CASE_0000.png to CASE_0002.png)";
-/// What is said of a label map whose colours differ.
+/// Message about a label map whose colours differ.
 const LABELS_IN_COLOUR: &str = "is in colour: a label map holds one number a pixel, or indices of a palette";
-/// What is said of a picture that is not opaque.
+/// Message about a picture that is not opaque.
 const TRANSPARENT: &str = "is partly transparent: save it as grey or colours without opacity";
 /// Number of colours: red, green and blue.
 const COLOURS: usize = 3;

@@ -152,8 +152,8 @@ struct Axes {
 }
 
 impl Axes {
-    /// By ImageJ (lines such as `images=40`), in OME-XML, or by tifffile as a JSON shape whose last
-    /// sides are those of a `plane`, with or without its channels.
+    /// Number of planes stated by ImageJ (lines such as `images=40`), in OME-XML, or by tifffile as
+    /// a JSON shape whose last sides are those of a `plane`, with or without its channels.
     fn described_by(text: &str, plane: [usize; 2]) -> Self {
         if text.starts_with("ImageJ=") {
             let line = |name: &str| {

@@ -25,10 +25,10 @@ pub(super) fn decode_checked(buffer: &Buffer) -> Result<Decoded, String> {
 /// Decodes an Arrow IPC file without copying its voxels.
 fn decode(buffer: &Buffer) -> Result<Decoded, ArrowError> {
     let damaged = |what: &str| ArrowError::IpcError(what.to_owned());
-    let trailer = buffer.len().checked_sub(10).ok_or_else(|| damaged("the file is cut short"))?;
-    let tail: [u8; 10] = buffer[trailer..].try_into().map_err(|_| damaged("the file is cut short"))?;
+    let trailer = buffer.len().checked_sub(10).ok_or_else(|| damaged("the file is truncated"))?;
+    let tail: [u8; 10] = buffer[trailer..].try_into().map_err(|_| damaged("the file is truncated"))?;
     let length = read_footer_length(tail)?;
-    let start = trailer.checked_sub(length).ok_or_else(|| damaged("the footer is cut short"))?;
+    let start = trailer.checked_sub(length).ok_or_else(|| damaged("the footer is truncated"))?;
     let footer = root_as_footer(&buffer[start..trailer]).map_err(|e| damaged(&e.to_string()))?;
     let schema = Arc::new(fb_to_schema(footer.schema().ok_or_else(|| damaged("no schema"))?));
     let pairs = footer.custom_metadata().into_iter().flatten();

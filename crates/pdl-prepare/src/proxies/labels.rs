@@ -40,9 +40,9 @@ pub struct ProxyLabels {
 }
 
 impl ProxyLabels {
-    /// Of the case `row`, whose RAS+ label map, cropped as its image is, is `map`; none if it has
-    /// no label, and `grid` is the image's. Without a label every voxel is background, and no label
-    /// is annotated.
+    /// Makes the labels of the case `row`, whose RAS+ label map, cropped as its image is, is `map`;
+    /// none if it has no label, and `grid` is the image's. Without a label every voxel is
+    /// background, and no label is annotated.
     ///
     /// # Errors
     /// As [`on_grid`].

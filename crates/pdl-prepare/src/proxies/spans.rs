@@ -36,7 +36,8 @@ impl Span {
     /// covers only in part are padding.
     fn in_field_of_view(voxels: usize, field: f64, cells: usize) -> Self {
         let cell = field / cells as f64;
-        let before = (field - voxels as f64) / 2.0; // from the field's start to the image's, in source voxels
+        // from the field's start to the image's, in source voxels
+        let before = (field - voxels as f64) / 2.0;
         let first = (before / cell - 1e-9).ceil().max(0.0) as usize;
         let last = (((before + voxels as f64) / cell + 1e-9).floor() as usize).min(cells);
         let start = (first as f64 * cell - before).max(0.0);

@@ -8,7 +8,8 @@ from ._pdl import command
 
 def main() -> int:
     """Run the command line; return the exit code."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # the program answers Ctrl-C itself, or is ended by it
+    # the program answers Ctrl-C itself, or is ended by it
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     return command(["pdl", *sys.argv[1:]])
 
 

@@ -28,7 +28,7 @@ impl RequiredPasses {
     }
 }
 
-/// What the passes found about a pair.
+/// Results of the passes for a pair.
 #[derive(Clone, Copy, Debug)]
 pub struct PairFacts<'a> {
     /// The case of the smaller row number.
@@ -40,9 +40,9 @@ pub struct PairFacts<'a> {
     /// Inside both bodies of the first channel, the mean over the channels; `None` unless a metric
     /// requires it.
     pub bodies: Option<Similarity>,
-    /// As `whole`, of each channel; empty unless a metric requires it.
+    /// `whole` of each channel; empty unless a metric requires it.
     pub whole_channels: &'a [Similarity],
-    /// As `bodies`, of each channel; empty unless a metric requires it.
+    /// `bodies` of each channel; empty unless a metric requires it.
     pub bodies_channels: &'a [Similarity],
     /// Ascending by label; empty unless a metric requires it.
     pub labels: &'a [CommonLabel],

@@ -14,7 +14,7 @@ use crate::metrics::Metric;
 #[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct PairColumn {
-    /// What is compared: intensities or label maps.
+    /// Metric of the column: intensities or label maps.
     pub metric: Metric,
     /// The name of the channel; the mean over all if there is none.
     pub channel: Option<String>,

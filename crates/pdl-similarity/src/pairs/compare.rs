@@ -43,7 +43,7 @@ pub fn compare(
     compare_with(out, parameters, &[], run)
 }
 
-/// As [`compare`], with further metrics as columns after the built-in ones.
+/// Like [`compare`], with further metrics as columns after the built-in ones.
 ///
 /// # Errors
 /// As [`compare`].
@@ -174,7 +174,7 @@ pub fn compare_tile(
 /// A tile that [`compare_tiles`] has finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TileDone {
-    /// Its position in the pair matrix.
+    /// Position in the pair matrix.
     pub tile: Tile,
     /// Number of cases that it compares.
     pub cases: usize,

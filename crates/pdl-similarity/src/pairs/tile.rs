@@ -30,7 +30,7 @@ pub fn tiles(size: usize, cases: usize) -> impl Iterator<Item = Tile> {
 }
 
 impl Tile {
-    /// Its pairs (a, b) with a < b, sorted.
+    /// Pairs (a, b) with a < b, sorted.
     pub fn pairs(self, size: usize, cases: usize) -> impl Iterator<Item = (usize, usize)> {
         let [rows, cols] = self.ranges(size, cases);
         rows.flat_map(move |a| (cols.start.max(a + 1)..cols.end).map(move |b| (a, b)))
@@ -46,7 +46,7 @@ impl Tile {
         }
     }
 
-    /// Its rows and its columns as row numbers of the proxies.
+    /// Rows and its columns as row numbers of the proxies.
     pub fn ranges(self, size: usize, cases: usize) -> [Range<usize>; 2] {
         [self.row, self.col].map(|index| (index * size).min(cases)..((index + 1) * size).min(cases))
     }

@@ -6,7 +6,7 @@ use crate::registration::unit_affine::UnitAffine;
 /// Side of the window of local statistics, voxels; that of SSIM.
 const WINDOW: usize = 7;
 
-/// Windows begin at every so manieth voxel.
+/// Stride of the windows along each axis, voxels.
 const STRIDE: usize = 2;
 
 /// A correlation is at most this far from 1, so that its logarithm is bounded.

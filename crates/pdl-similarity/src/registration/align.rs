@@ -51,7 +51,8 @@ impl Aligner {
                 (self.difference(a, &self.flipped(b, flips), shift), flips, shift)
             })
             .collect();
-        likely.sort_by(|a, b| a.0.total_cmp(&b.0)); //  stable: of equals the one with fewer flips along z, y, x
+        // stable: of equals the one with fewer flips along z, y, x
+        likely.sort_by(|a, b| a.0.total_cmp(&b.0));
         let mut best: Option<(Motion, f32)> = None;
         for (_, flips, shift) in likely.into_iter().take(REFINED) {
             let other = self.flipped(b, flips);
@@ -202,7 +203,8 @@ impl Aligner {
         let [_, ny, nx] = self.shape;
         let first = start.map(|at| at as usize);
         let share: [f32; 3] = std::array::from_fn(|axis| (start[axis] - first[axis] as f64) as f32);
-        let step = share.map(|share| usize::from(share > 0.0)); //  where it is 0 there may be no next voxel
+        // where it is 0 there may be no next voxel
+        let step = share.map(|share| usize::from(share > 0.0));
         let row = |z: usize, y: usize| &voxels[(z * ny + y) * nx + first[2]..][..shape[2] + step[2]];
         let between = |a: f32, b: f32, share: f32| a + share * (b - a);
         let mut cut = Vec::with_capacity(shape.iter().product());

@@ -12,7 +12,7 @@ use crate::registration::unit_affine::UnitAffine;
 /// Parameters of an affine map: the shift, then the three columns of the matrix.
 const PARAMETERS: usize = 12;
 
-/// Share of the points that must lie in the moving volume.
+/// Fraction of the points that must lie in the moving volume.
 const LEAST_OVERLAP: f64 = 0.3;
 
 /// Longest step of a parameter.
@@ -21,12 +21,12 @@ const LONGEST: f64 = 0.08;
 /// The descent ends after a step in which no parameter changes by more.
 const SHORT: f64 = 1e-3;
 
-/// What a descent may change.
+/// Parameters that a descent may change.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Freedom {
     /// The shift alone.
     Shift,
-    /// All twelve parameters, each held back by this share of the mean curvature.
+    /// All twelve parameters, damped by this fraction of the mean curvature (Levenberg-Marquardt).
     Affine { damping: f64 },
 }
 
@@ -59,8 +59,8 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// A box of a C array of `shape` (z, y, x), of which every so manieth voxel along each axis
-    /// counts.
+    /// Takes a box of a C array of `shape` (z, y, x), with a stride of `steps` voxels along each
+    /// axis.
     pub(super) fn new(voxels: &[f32], shape: [usize; 3], part: [Range<usize>; 3], steps: [usize; 3]) -> Self {
         let mut target = Self {
             shape,
@@ -159,9 +159,9 @@ impl Target {
 
 /// How the fixed and the moving volume agree where they overlap.
 pub(super) struct Overlap {
-    /// Of the moving volume.
+    /// Mean of the moving volume.
     pub(super) mean: f64,
-    /// Of the moving volume.
+    /// Standard deviation of the moving volume.
     pub(super) deviation: f64,
     pub(super) correlation: f64,
 }
@@ -206,7 +206,7 @@ impl Sums {
 
 /// Samples the moving volume, a C array of this shape, at all points of the fixed one, NaN outside;
 /// nothing where too little overlaps or all of that is of one intensity. `map` leads from the
-/// points, in shares of the sides, to the moving volume; the values are those of the fixed one.
+/// points, in fractions of the sides, to the moving volume; the values are those of the fixed one.
 pub(super) fn overlap(
     (points, values): (&[[f32; 3]], &[f32]),
     shape: [usize; 3],

@@ -24,8 +24,8 @@ pub const ALIGNED: usize = 16;
 /// Most voxels along an axis of the copies that are screened, aligned coarsely, and finely.
 const SIDES: [usize; 3] = [8, 16, 32];
 
-/// Of the fine copies' and of the coarse copies' voxels every so manieth along each axis is
-/// compared while they are aligned.
+/// Stride along each axis of the voxels of the fine and of the coarse copies that are compared
+/// during alignment.
 const STEP: usize = 2;
 
 /// How often the finest copies are blurred by (1 2 1) / 4 along each axis.
@@ -78,7 +78,7 @@ struct Copies<'a> {
     proxies: &'a Proxies,
     /// Shapes (z, y, x) of the copies that are screened, aligned coarsely, and finely.
     shapes: [[usize; 3]; 3],
-    /// Those that are screened, each less its mean and of length 1.
+    /// Copies that are screened, each with mean 0 and length 1.
     screened: Vec<Vec<f32>>,
     coarse: Vec<Vec<f32>>,
     /// None where there are too many.

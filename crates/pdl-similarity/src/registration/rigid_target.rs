@@ -9,16 +9,16 @@ use crate::registration::rigid_motion::RigidMotion;
 /// Parameters: the shift, then the rotation.
 const PARAMETERS: usize = 6;
 
-/// Longest step of a parameter: a share of half a side, or radians.
+/// Longest step of a parameter: a fraction of half a side, or radians.
 const LONGEST: f64 = 0.15;
 
-/// Share of the mean curvature that holds every parameter back.
+/// Damping of every parameter, as a fraction of the mean curvature (Levenberg-Marquardt).
 const DAMPING: f64 = 1e-3;
 
 /// The descent ends after a step in which no parameter changes by more.
 const SHORT: f64 = 3e-4;
 
-/// What a descent may change.
+/// Parameters that a descent may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RigidFreedom {
     /// The shift alone.
@@ -51,8 +51,8 @@ pub(super) struct RigidTarget {
 }
 
 impl RigidTarget {
-    /// A C array of `shape` (z, y, x) whose box has these sides; of its voxels every so manieth
-    /// along each axis counts.
+    /// Takes a C array of `shape` (z, y, x) whose box has these sides, with a stride of `step`
+    /// voxels along each axis.
     pub(super) fn new(voxels: &[f32], shape: [usize; 3], box_mm: [f64; 3], step: usize) -> Self {
         let length_mm = box_mm.iter().product::<f64>().cbrt() / 2.0;
         let mut target = Self {

@@ -35,8 +35,8 @@ fn along(voxels: &[f32], shape: [usize; 3], axis: usize, cells: usize) -> Vec<f3
     coarse
 }
 
-/// The voxels of an axis of `n` that one of its cells covers, with the share of the cell that each
-/// makes up.
+/// The voxels of an axis of `n` that one of its cells covers, with the fraction of the cell that
+/// each makes up.
 fn shares(cell: usize, cells: usize, n: usize) -> Vec<(usize, f32)> {
     let side = n as f64 / cells as f64;
     let [start, end] = [cell as f64 * side, (cell + 1) as f64 * side];

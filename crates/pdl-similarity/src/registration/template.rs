@@ -33,10 +33,10 @@ const ROUNDS: usize = 2;
 /// Most Gauss-Newton steps of a round.
 const STEPS: usize = 6;
 
-/// Share of the mean curvature that holds back whole images and the region.
+/// Fraction of the mean curvature that holds back whole images and the region.
 const DAMPING: [f64; 2] = [1e-3, 3e-3];
 
-/// The region that is aligned reaches this far beyond the labels, as a share of a side.
+/// The region that is aligned reaches this far beyond the labels, as a fraction of a side.
 const MARGIN: f64 = 5.0 / 64.0;
 
 /// Most points at which the region is compared.

@@ -37,7 +37,7 @@ pub(crate) struct Chunk {
     pub at: usize,
     /// Offset of its bodies.
     pub bodies_at: usize,
-    /// Its index among all chunks of a volume.
+    /// Index among all chunks of a volume.
     pub index: usize,
 }
 

@@ -60,7 +60,7 @@ impl Folder {
         }
     }
 
-    /// Its path as it was opened.
+    /// Path as it was opened.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

@@ -89,7 +89,7 @@ impl Table {
         chunks.filter(wanted).map(ColumnChunkMetaData::compression).find(|codec| *codec == Compression::LZO)
     }
 
-    /// Its rows, some columns of them or all, a few at a time.
+    /// Rows, some columns of them or all, a few at a time.
     pub(super) fn batches(self, columns: Option<&[&str]>) -> Result<Batches> {
         if let Some(codec) = self.undecoded(columns) {
             let problem = format!("its columns are compressed by {codec}, which is not read: {REWRITE}");
@@ -232,7 +232,7 @@ impl Pages {
 
     fn read(&self, bytes: Range<u64>) -> parquet::errors::Result<Vec<u8>> {
         if bytes.start > bytes.end || bytes.end > self.length {
-            return Err(ParquetError::EOF("the file is cut short".to_owned()));
+            return Err(ParquetError::EOF("the file is truncated".to_owned()));
         }
         let length = (bytes.end - bytes.start) as usize;
         let read = fault::retried(|| {
@@ -242,7 +242,7 @@ impl Pages {
             Ok::<_, io::Error>(content)
         })?;
         if read.len() != length {
-            return Err(ParquetError::EOF("the file is cut short".to_owned()));
+            return Err(ParquetError::EOF("the file is truncated".to_owned()));
         }
         let _ = self.refusals.fault.take(); // what passed with another try
         Ok(read)
@@ -332,7 +332,7 @@ impl ChunkReader for Pages {
 
 /// Checks the sizes of the lists in the footer, for which the library allocates memory.
 fn check_footer(reader: &Pages, memory: &MemoryShare<'_>) -> parquet::errors::Result<()> {
-    let cut = || damaged("the file is cut short, or no Parquet file");
+    let cut = || damaged("the file is truncated or not a Parquet file");
     let end = reader.length.checked_sub(TAIL).ok_or_else(cut)?;
     let tail = reader.read(end..reader.length)?;
     let Some((&length, b"PAR1")) = tail.split_first_chunk::<4>() else { return Err(cut()) };

@@ -29,9 +29,9 @@ use crate::stages::Stages;
 /// The stages in their order.
 const STAGES: [&str; 6] = ["index", "prepare", "compare", "rank", "audit", "report"];
 
-/// Maximum number of patients that are merged into one automatically. Where more look alike, the
-/// images are too alike to tell persons apart, for instance because the modality is wrong and
-/// everything is one grey.
+/// Maximum number of patients that are merged into one automatically. Where more seem to be one,
+/// the images are too similar to distinguish persons, for instance because a wrong modality makes
+/// all voxels one grey.
 const MOST_MERGED: usize = 4;
 
 /// How often patients are merged: new splits make a new plan, and with other proxies a person may
@@ -43,11 +43,11 @@ const MOST_ROUNDS: usize = 2;
 pub(crate) struct Args {
     #[command(flatten)]
     cohort: Cohort,
-    /// Do not write report.html.
-    #[arg(long)]
-    no_report: bool,
     #[command(flatten)]
     stages: StageParameters,
+    /// Do not write report.html.
+    #[arg(long, help_heading = "Report")]
+    no_report: bool,
 }
 
 /// The options of all stages.

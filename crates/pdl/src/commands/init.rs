@@ -1,4 +1,4 @@
-//! `pdl init`: surveys a cohort, and writes a `pdl.toml` that explains every option.
+//! `pdl init`: inspects a cohort, and writes a `pdl.toml` that explains every option.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -419,7 +419,7 @@ fn needed(seen: &Survey, section: &str, key: &str) -> Option<String> {
     }
 }
 
-/// Of several modalities the most frequent one.
+/// The most frequent of several modalities.
 fn most_frequent(seen: &Survey) -> Option<Modality> {
     seen.modalities.iter().max_by_key(|(_, count)| **count).map(|(modality, _)| *modality)
 }

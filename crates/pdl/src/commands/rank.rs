@@ -29,8 +29,8 @@ pub(crate) struct Args {
 /// Which folds to rank.
 #[derive(Debug, clap::Args)]
 struct FoldParameters {
-    /// Divide all cases outside the test split into K folds, by patient and stratified like the
-    /// split, or by groups (--group-by). Writes folds/0/manifest.* to folds/K-1/manifest.*, each
+    /// Split all cases outside the test split into K folds, by patient and stratified like the
+    /// splits, or by groups (--group-by). Writes folds/0/manifest.* to folds/K-1/manifest.*, each
     /// ranked on the training cases of its fold, instead of manifest.*. The plan must come from all
     /// these cases: `pdl prepare OUT --plan-from outside-test`.
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(2..))]

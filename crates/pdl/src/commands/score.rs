@@ -21,7 +21,7 @@ use crate::preconditions::Requirements;
 pub(crate) struct Args {
     /// Folder of predicted label maps, such as that of `pdl-fit predict` or nnUNetv2_predict.
     predictions: PathBuf,
-    /// Folder of reference label maps of the same names, such as labelsTs.
+    /// Folder of reference label maps with the same file names, such as labelsTs.
     labels: PathBuf,
     /// The dataset.json that names the labels; when not given the one in LABELS, PREDICTIONS or
     /// beside them. Without one labels are named by their values.

@@ -175,7 +175,7 @@ fn file_lines(files: &FileCounts) -> Vec<String> {
         read.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("  {count:>8}  {what}")),
     );
     let skipped = |(reason, count): (&SkipReason, &usize)| {
-        format!("  {count:>8}  set aside: {} [{reason}]", reason.words())
+        format!("  {count:>8}  skipped: {} [{reason}]", reason.words())
     };
     lines.extend(files.skipped.iter().map(skipped));
     lines

@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// The block of columns, from 0; at least the row.
     #[arg(long)]
     col: usize,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Comparison")]
     parameters: CompareParameters,
 }
 

@@ -232,7 +232,7 @@ fn audited(out: &Path) -> Result<Check> {
         0 => Check::new("audit", State::Ok, "no patient or image is in two splits"),
         leaks => {
             let text = format!(
-                "{leaks} pairs of cases join two splits ({} lists them), so test data leaks into training; `pdl curate \
+                "{leaks} pairs of duplicates across splits ({} lists them), so test data leaks into training; `pdl curate \
                  COHORT --out {}` puts such patients in one split",
                 audit::FILE,
                 out.display()

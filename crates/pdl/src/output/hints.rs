@@ -9,7 +9,7 @@ use pdl_curriculum::rank::Ranked;
 
 use crate::outcome::Outcome;
 
-/// What to do after the stages of a command.
+/// Next step after the stages of a command.
 pub(crate) fn next(out: &Path, outcome: &Outcome) -> String {
     if outcome.audits().any(|audit| audit.leaks > 0) {
         return format!(
@@ -46,7 +46,7 @@ pub(crate) fn next(out: &Path, outcome: &Outcome) -> String {
     }
 }
 
-/// What a manifest lacks that training needs.
+/// Requirement of training that a manifest does not meet.
 fn missing(ranked: &Ranked) -> Option<&'static str> {
     let any = |wanted: fn(&ManifestRow) -> bool| ranked.rows.iter().any(wanted);
     if !any(|row| row.rank.is_some()) {

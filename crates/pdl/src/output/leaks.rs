@@ -105,13 +105,11 @@ fn motion_text(moved: Option<&ImageTransform>) -> String {
 pub(crate) fn line(audit: &Audit) -> String {
     let apart = audit.links.iter().filter(|link| link.apart && !link.is_leak()).count();
     let joined = audit.links.len() - audit.leaks - apart;
-    let verb = |count: usize| if count == 1 { "joins" } else { "join" };
-    let (leak, join) = (verb(audit.leaks), verb(joined));
     let apart = if apart > 0 { format!(", {apart} of patients kept apart") } else { String::new() };
     let drift = audit.drift.map_or(String::new(), |drift| format!("; drift p = {:.3}", drift.p_value));
     let labels = audit.labels.as_ref().filter(|labels| labels.flagged > 0);
     let labels =
         labels.map_or(String::new(), |labels| format!("; {} to look at", counted(labels.flagged, "label")));
     let leaks = counted(audit.leaks, "pair");
-    format!("{leaks} {leak} two splits, {joined} {join} two patients of one split{apart}{drift}{labels}")
+    format!("duplicates: {leaks} across splits, {joined} across patients of one split{apart}{drift}{labels}")
 }

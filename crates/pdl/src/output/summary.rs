@@ -249,21 +249,20 @@ fn stages_text(stages: &[CurriculumStage]) -> String {
     let cases = if stages.len() > MOST_STAGES {
         let (first, rest) = stages.split_at(MOST_STAGES / 2);
         format!(
-            "{}, ... {} cases train in {} stages",
+            "active cases per stage: {}, ... {} in {} stages",
             active(first),
             active(&rest[rest.len() - 1..]),
             stages.len()
         )
     } else {
-        let one = stages.iter().all(|stage| stage.active_cases == 1);
-        format!("{} {}", active(stages), if one { "case trains" } else { "cases train" })
+        format!("active cases per stage: {}", active(stages))
     };
     match stages.get(1) {
         None => cases,
         Some(second) if even => {
-            format!("{cases}, a stage every {}", counted(second.first_epoch as usize, "epoch"))
+            format!("{cases}; a stage every {}", counted(second.first_epoch as usize, "epoch"))
         }
-        Some(_) => format!("{cases}, all from epoch {last} on"),
+        Some(_) => format!("{cases}; all from epoch {last} on"),
     }
 }
 

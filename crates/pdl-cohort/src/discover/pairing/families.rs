@@ -139,8 +139,8 @@ fn stem_words(path: &Path) -> Words {
     words_of_stem(path).into_iter().collect()
 }
 
-/// The words of a path that `own` lacks, in their order, once each. The word of a modality counts
-/// where there is no other.
+/// The words of a path that `own` lacks, in their order, once each. Names of modalities
+/// are used only if no other words remain.
 fn distinguishing(path: &Path, own: &Words) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let all: Vec<String> =

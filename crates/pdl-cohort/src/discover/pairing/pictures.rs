@@ -10,8 +10,8 @@ use super::path_words::words;
 use crate::attributes::Split;
 use crate::discover::volume_names::{is_image_word, is_label_word};
 
-/// Of folders of pictures below `root`, whether each holds the slices of one volume. Pictures of
-/// the same names as 2-D images in another folder are 2-D, too, such as images beside `leftMask/`.
+/// Whether each folder of pictures below `root` holds the slices of one volume. Pictures of the
+/// same names as 2-D images in another folder are 2-D, too, such as images beside `leftMask/`.
 ///
 /// # Errors
 /// [`StoreError::Io`] when the machine keeps a file from being read.

@@ -20,12 +20,12 @@ pub struct FoldTarget {
     pub fold: u32,
     /// Learning rate, length and batch that reach the highest validation Dice.
     pub choice: FixedChoice,
-    /// That Dice, the highest running median of five evaluations.
+    /// Validation Dice of the plateau: the highest running median of five evaluations.
     pub validation_plateau: f64,
     /// Final test Dice of the long runs with that choice, one for each plateau seed.
     pub finals: Vec<f64>,
-    /// Their mean. A level is a share of it: each fold has its own, as test parts differ in
-    /// difficulty.
+    /// Mean over the runs. A level is a fraction of it: each fold has its own, as test parts differ
+    /// in difficulty.
     pub plateau: f64,
 }
 
@@ -40,7 +40,7 @@ pub struct FixedChoice {
     pub batch: Option<usize>,
 }
 
-/// What an arm chose on a fold.
+/// Choice of an arm on a fold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ArmChoice {
     /// Name of the arm.
@@ -49,14 +49,14 @@ pub struct ArmChoice {
     pub fold: u32,
     /// Learning rate, length and batch of its reported runs.
     pub choice: FixedChoice,
-    /// Its trials; none if the arm is not tuned.
+    /// Trials; none if the arm is not tuned.
     pub trials: Vec<ArmTrial>,
 }
 
 /// A trial of an arm on the validation part of a fold.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ArmTrial {
-    /// What was tried.
+    /// Settings that were tried.
     pub choice: FixedChoice,
     /// Seconds to the headline level of the fold's reference; null if the trial missed it.
     pub seconds: Option<f64>,
@@ -181,7 +181,7 @@ impl Planner<'_> {
         (0..).zip(chosen).zip(per_fold).map(|((fold, chosen), rows)| target(fold, chosen, rows)).collect()
     }
 
-    /// What every arm chooses on every fold.
+    /// Choices of every arm on every fold.
     ///
     /// # Errors
     /// As [`RunMaker::rows_of`].

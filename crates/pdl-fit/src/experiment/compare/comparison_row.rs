@@ -25,7 +25,7 @@ pub struct ComparisonRow {
     pub steps: u64,
     /// Batch size, where the arm chose it.
     pub batch: Option<u64>,
-    /// Share of the fold's plateau.
+    /// Fraction of the fold's plateau.
     pub level: f64,
     /// Test Dice of the level.
     pub target: f64,

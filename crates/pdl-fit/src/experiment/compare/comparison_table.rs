@@ -26,7 +26,7 @@ fn percent(level: f64) -> String {
     format!("{:.0}%", 100.0 * level)
 }
 
-/// What the figures rest on.
+/// Writes the runs, folds and seeds that the figures are based on.
 fn basis(comparison: &Comparison, text: &mut String) {
     let Comparison { protocol, folds, targets, .. } = comparison;
     let plateaus: Vec<String> = targets.iter().map(|target| format!("{:.4}", target.plateau)).collect();
@@ -159,7 +159,7 @@ fn powers(comparison: &Comparison, text: &mut String) {
     }
 }
 
-/// What a ratio shows at the headline, in a sentence.
+/// The result of a ratio at the headline, in a sentence.
 fn verdict(curve: &RatioCurve, headline: f64) -> String {
     let Some(point) = curve.points.iter().find(|point| point.level == headline) else {
         return String::new();

@@ -27,8 +27,8 @@ pub struct Contribution {
     pub factor: String,
     /// The arm that differs.
     pub arm: String,
-    /// Its seconds over those of the best, at the headline: above 1 where the best recipe's value
-    /// of the factor helps.
+    /// Seconds over those of the best, at the headline: above 1 where the best recipe's value of
+    /// the factor helps.
     #[serde(flatten)]
     pub point: RatioPoint,
 }

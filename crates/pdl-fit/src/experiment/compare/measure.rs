@@ -87,7 +87,7 @@ fn reported(planner: &Planner<'_>, choices: &[ArmChoice], maker: &mut RunMaker<'
     Ok(of.into_iter().zip(rows).map(|((arm, choice), row)| Reported { arm, choice, row }).collect())
 }
 
-/// What the result is made of.
+/// Inputs of the result.
 struct Measurements<'a> {
     planner: &'a Planner<'a>,
     targets: &'a [FoldTarget],

@@ -31,7 +31,7 @@ const OWN: [&str; 6] = ["lr", "steps", "seed", "device", "threads", "workers"];
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Protocol {
-    /// Target levels, ascending, as shares of the fold's plateau.
+    /// Target levels, ascending, as fractions of the fold's plateau.
     pub levels: Vec<f64>,
     /// The level of the headline, one of `levels`; arms are tuned for it.
     pub headline: f64,
@@ -109,7 +109,7 @@ pub struct Arm {
     /// Name of the order of its training cases, for the schedule `pdl`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<String>,
-    /// What the arm changes in the best recipe; derived from the settings if absent.
+    /// Factor of the best recipe that the arm changes; derived from the settings if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factor: Option<String>,
     /// A fixed learning rate and length instead of trials.
@@ -149,7 +149,7 @@ pub struct ArmGrid {
     pub batches: Vec<usize>,
 }
 
-/// What an arm may choose: one point of its grid.
+/// One point of the grid that an arm may choose from.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Choice {
     /// Peak learning rate.

@@ -14,7 +14,7 @@ pub const FACTOR: f64 = 1.2;
 /// Ratio of the seconds of two arms at every level.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RatioCurve {
-    /// What the ratio is: `product`, `curriculum alone`, `without the order`, or one of the
+    /// Name of the ratio: `product`, `curriculum alone`, `without the order`, or one of the
     /// protocol's own.
     pub name: String,
     /// The arm whose seconds are divided.
@@ -33,7 +33,7 @@ pub struct RatioCurve {
 /// Geometric mean over the seeds of the ratio at a level, with its interval over folds and seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RatioPoint {
-    /// Share of the fold's plateau.
+    /// Fraction of the fold's plateau.
     pub level: f64,
     /// The ratio.
     #[serde(flatten)]

@@ -36,7 +36,7 @@ pub struct Comparison {
     pub folds: Vec<FoldParts>,
     /// Plateau of every fold.
     pub targets: Vec<FoldTarget>,
-    /// What every arm chose on every fold.
+    /// Choices of every arm on every fold.
     pub choices: Vec<ArmChoice>,
     /// Times of the kinds of steps: the latest row of each, with the seconds that count.
     pub step_times: Vec<StepTime>,
@@ -48,7 +48,7 @@ pub struct Comparison {
     pub limit_seconds: f64,
     /// Ratios of the roles: the product, the curriculum alone, and baseline B over best.
     pub curves: Vec<RatioCurve>,
-    /// What each arm that differs from the best in one factor takes in comparison, at the headline.
+    /// Ratio of seconds, at the headline, of each arm that differs from the best in one factor.
     pub contributions: Vec<Contribution>,
     /// Final test Dice of every arm.
     pub dice: Vec<ArmDice>,

@@ -28,7 +28,7 @@ use crate::plan::speed::{Speed, TimedPart, TimedSegment};
 use crate::train::trainer::Trainer;
 use crate::train::training;
 
-/// A run whose steps are of equal kinds at equal shares of its length: an arm by its number, a
+/// A run whose steps are of equal kinds at equal fractions of its length: an arm by its number, a
 /// fold, and the batch size where the arm chooses it.
 pub type Variant = (usize, u32, Option<usize>);
 

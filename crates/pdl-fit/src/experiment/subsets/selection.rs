@@ -93,7 +93,7 @@ fn ways(metrics: &[Metric]) -> (Vec<(&'static str, RankParameters)>, Vec<String>
         return (ways, Vec::new());
     }
     let why = format!(
-        "{LABEL_K_CENTRE} is left out: the pairs have no column label_dice (`pdl curate --metrics` with label-dice makes \
+        "{LABEL_K_CENTRE} is skipped: the pairs have no column label_dice (`pdl curate --metrics` with label-dice makes \
          it)"
     );
     (ways, vec![why])

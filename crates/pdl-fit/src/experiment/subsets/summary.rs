@@ -12,7 +12,7 @@ use crate::experiment::subsets::selection::{ALL, RANDOM, Selection};
 
 /// Version of `subsets.json`.
 pub const SCHEMA_VERSION: u32 = 1;
-/// Share of the Dice of all training cases that counts as nearly all of it.
+/// Fraction of the Dice of all training cases that counts as nearly all of it.
 const NEARLY_ALL: f64 = 0.99;
 /// Two-sided 5% quantiles of Student's t for 1 to 30 degrees of freedom.
 const T_95: [f64; 30] = [
@@ -67,7 +67,7 @@ impl SubsetRow {
     }
 }
 
-/// What the runs on subsets show.
+/// Result of the runs on subsets.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Subsets {
     /// Version of the file format.
@@ -86,7 +86,7 @@ pub struct Subsets {
     pub random: Vec<RandomDice>,
     /// Ways to select that are left out, and why.
     pub left_out: Vec<String>,
-    /// What was seen, in one sentence.
+    /// Result in one sentence.
     pub verdict: String,
 }
 
@@ -119,7 +119,7 @@ pub struct RandomDice {
     /// Lower end of the interval in which 95% of further draws lie (prediction interval of
     /// Student's t).
     pub low: f64,
-    /// Its upper end.
+    /// Upper end.
     pub high: f64,
     /// Mean Dice of each draw over the seeds.
     pub draws: Vec<f64>,
@@ -207,7 +207,7 @@ fn order_dice(order: &str, rows: &[&SubsetRow], random: &RandomDice) -> Option<O
     })
 }
 
-/// What was seen, in one sentence.
+/// Result in one sentence.
 fn verdict(all: f64, orders: &[OrderDice], random: &[RandomDice]) -> String {
     let of_random = random.iter().map(|own| (own.percent, "random draws", own.dice));
     let of_orders = orders.iter().map(|own| (own.percent, own.order.as_str(), own.dice));

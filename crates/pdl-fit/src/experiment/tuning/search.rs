@@ -51,7 +51,7 @@ pub struct Search {
     pub patches: Option<Vec<Sides>>,
     /// Batch sizes in patches per step [default: half of what `train` plans, as many, and twice
     /// that].
-    #[arg(long, value_name = "SAMPLES", value_delimiter = ',')]
+    #[arg(long, value_name = "PATCHES", value_delimiter = ',')]
     pub batches: Option<Vec<usize>>,
 }
 

@@ -101,7 +101,7 @@ pub struct CurriculumSettings {
     pub rank_weight: f64,
     /// Batch size of the first steps; it doubles at equal intervals until it reaches the full batch
     /// size.
-    #[arg(long, value_name = "SAMPLES")]
+    #[arg(long, value_name = "PATCHES")]
     pub batch_start: Option<usize>,
     /// Fraction of the run's steps, above 0 and at most 1, after which a growing batch has its full
     /// size.

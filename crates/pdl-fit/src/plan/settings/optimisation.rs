@@ -42,7 +42,7 @@ pub struct OptimisationSettings {
     pub clip: f64,
     /// Decay of the exponential moving average (EMA) of the weights. The EMA is evaluated and
     /// saved; 0 disables it.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.99)]
+    #[arg(long, value_name = "DECAY", default_value_t = 0.99)]
     pub ema: f64,
 }
 

@@ -21,7 +21,7 @@ pub enum Augment {
 }
 
 impl Augment {
-    /// Its name on the command line.
+    /// Name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -45,7 +45,7 @@ pub struct PatchSettings {
     pub patch: Option<Vec<usize>>,
     /// Patches per step (batch size) [default: about 65,000 voxels per step, fewer if memory
     /// requires].
-    #[arg(long, value_name = "SAMPLES")]
+    #[arg(long, value_name = "PATCHES")]
     pub batch: Option<usize>,
     /// Estimated memory that the activations of one step may use; the patch and batch size are
     /// planned to fit.
@@ -56,8 +56,9 @@ pub struct PatchSettings {
     /// epoch draws equally many patches, within one, from every active case.
     #[arg(long, value_name = "CASES", default_value_t = 4)]
     pub cases_per_step: usize,
-    /// Fraction of patches that are placed on a label (foreground oversampling).
-    #[arg(long, value_name = "SHARE", default_value_t = 1.0 / 3.0)]
+    /// Fraction of patches that are placed on a label (foreground oversampling), such as 0.5 or
+    /// 1/3.
+    #[arg(long, value_name = "SHARE", default_value = "1/3", value_parser = parse_fraction)]
     pub foreground: f64,
     /// Augmentation of training patches [default: light for a run whose patches cover the training
     /// images 100 times or more, none for a shorter one].
@@ -90,6 +91,18 @@ pub fn parse_axes(text: &str) -> std::result::Result<Axes, String> {
         axes[axis.ok_or("write z, y, x, several of them with commas, or none")?] = true;
     }
     Ok(Axes(axes))
+}
+
+/// A number, such as `0.5`, or a fraction of two numbers, such as `1/3`.
+///
+/// # Errors
+/// A sentence on what is wrong with the text.
+pub fn parse_fraction(text: &str) -> std::result::Result<f64, String> {
+    let number = |text: &str| text.trim().parse::<f64>().map_err(|error| error.to_string());
+    match text.split_once('/') {
+        Some((above, below)) => Ok(number(above)? / number(below)?),
+        None => number(text),
+    }
 }
 
 /// A number of bytes, such as `8GiB`.

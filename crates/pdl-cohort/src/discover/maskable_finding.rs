@@ -5,15 +5,15 @@ use pdl_findings::Finding;
 use super::Layout;
 
 /// A finding, and its message without the names, for cohorts whose patients have pseudonyms.
-pub(super) struct NamedFinding {
+pub(super) struct MaskableFinding {
     pub finding: Finding,
     pub nameless: String,
 }
 
 impl Layout {
     /// Adds findings whose names are removed by [`Layout::hide_names`].
-    pub(super) fn tell_named(&mut self, findings: impl IntoIterator<Item = NamedFinding>) {
-        for NamedFinding { finding, nameless } in findings {
+    pub(super) fn add_maskable(&mut self, findings: impl IntoIterator<Item = MaskableFinding>) {
+        for MaskableFinding { finding, nameless } in findings {
             self.nameless.insert(finding.message.clone(), nameless);
             self.findings.push(finding);
         }
