@@ -50,8 +50,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Train a U-Net on the training set and evaluate it on the validation set: OUT/runs/NAME.
-    /// Ctrl-C writes a checkpoint; the same command resumes.
+    /// Train a U-Net and evaluate it on the validation set: OUT/runs/NAME. Ctrl-C writes a
+    /// checkpoint; the same command resumes.
     Train(Box<train::Args>),
     /// Choose learning rate, width, depth, patch and batch by successive halving: OUT/tuning.
     /// Trials train on the tuning subset of the manifest. The same command resumes; `train --tuned`
