@@ -11,7 +11,7 @@ use pdl_store::plural::counted;
 pub enum FitError {
     /// libtorch refused: mostly too little memory.
     #[error("libtorch: {}", first_line(.0))]
-    Torch(#[from] tch::TchError),
+    Torch(tch::TchError),
     /// libtorch's binding has panicked, as it does where an operation with a scalar fails.
     #[error("libtorch: an operation failed, mostly for too little memory")]
     TorchPanic,
@@ -365,6 +365,13 @@ impl fmt::Display for Difference {
 impl FitError {
     pub(crate) fn option(name: &'static str, problem: impl Into<String>) -> Self {
         Self::InvalidOption { name, problem: problem.into() }
+    }
+}
+
+/// No source of the error: its text, stack trace and all, would follow the message.
+impl From<tch::TchError> for FitError {
+    fn from(error: tch::TchError) -> Self {
+        Self::Torch(error)
     }
 }
 

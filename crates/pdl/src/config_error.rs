@@ -16,6 +16,7 @@ const RENAMED: &[Renamed] = &[
     Renamed { old: "rate", new: "lr", section: None },
     Renamed { old: "rate_curve", new: "lr-schedule", section: None },
     Renamed { old: "restart_rate", new: "restart-lr", section: None },
+    Renamed { old: "samples", new: "patch-count", section: None },
 ];
 
 /// Explains why a settings file cannot be read.

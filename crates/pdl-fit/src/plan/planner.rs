@@ -227,8 +227,9 @@ fn horizon(
 ) -> u64 {
     let length = &settings.length;
     let timed = length.seconds.zip(speed).map(|(seconds, speed)| speed.steps(seconds));
-    let samples = length.samples.map(|samples| (samples as f64 / patches_per_step(segments)).ceil() as u64);
-    if let Some(steps) = length.steps.or(timed).or(samples) {
+    let counted =
+        length.patch_count.map(|patches| (patches as f64 / patches_per_step(segments)).ceil() as u64);
+    if let Some(steps) = length.steps.or(timed).or(counted) {
         return steps.max(1);
     }
     let needed = |schedule: &Schedule| match length.epochs {

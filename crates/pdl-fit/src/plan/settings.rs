@@ -69,7 +69,8 @@ pub(crate) const CURRICULUM: [&str; 10] = [
 ];
 
 /// Settings of a run's length and evaluations, besides `steps`.
-pub(crate) const LENGTH: [&str; 6] = ["seconds", "samples", "epochs", "eval_every", "until_dice", "patience"];
+pub(crate) const LENGTH: [&str; 6] =
+    ["seconds", "patch_count", "epochs", "eval_every", "until_dice", "patience"];
 
 /// Renamed settings: the old name and the present one. Records and checkpoints are read with
 /// either; a protocol with an old name is refused.

@@ -19,9 +19,9 @@ pub struct LengthSettings {
     #[arg(long, value_name = "SECONDS", group = "horizon")]
     pub seconds: Option<f64>,
     /// Length of the run in training patches.
-    #[arg(long = "patch-count", alias = "samples", value_name = "PATCHES", group = "horizon")]
-    #[serde(alias = "patch_count")]
-    pub samples: Option<u64>,
+    #[arg(long, value_name = "PATCHES", group = "horizon")]
+    #[serde(alias = "samples")]
+    pub patch_count: Option<u64>,
     /// Length of the run in epochs (passes over the active cases).
     #[arg(long, value_name = "EPOCHS", group = "horizon")]
     pub epochs: Option<u32>,
@@ -44,7 +44,7 @@ impl LengthSettings {
     pub(super) fn check(&self) -> Result<()> {
         let at_least_1 = [
             ("steps", self.steps != Some(0)),
-            ("patch_count", self.samples != Some(0)),
+            ("patch_count", self.patch_count != Some(0)),
             ("epochs", self.epochs != Some(0)),
             ("eval_every", self.eval_every != Some(0)),
         ];
