@@ -18,6 +18,12 @@ pub enum DicomError {
         /// The operating system's error.
         source: std::io::Error,
     },
+    /// A folder whose files are not known.
+    #[error("folder that cannot be listed: {}", path.display())]
+    UnlistedFolder {
+        /// The folder.
+        path: PathBuf,
+    },
     /// Not a DICOM file.
     #[error("{}: {}", not_dicom(*kind), path.display())]
     NotDicom {
@@ -96,6 +102,7 @@ impl DicomError {
     pub fn reason(&self) -> String {
         match self {
             Self::Io { source, .. } => format!("a file cannot be read ({source})"),
+            Self::UnlistedFolder { .. } => "folder that cannot be listed".to_owned(),
             Self::NotDicom { kind, .. } => not_dicom(*kind),
             Self::Damaged { problem, .. } => format!("damaged DICOM ({problem})"),
             Self::Truncated { declared, held, .. } => {
@@ -114,7 +121,8 @@ impl DicomError {
     pub fn of_labels(self, kind: &'static str) -> Self {
         match &self {
             Self::Io { .. } | Self::Memory { .. } => self,
-            Self::NotDicom { .. }
+            Self::UnlistedFolder { .. }
+            | Self::NotDicom { .. }
             | Self::Damaged { .. }
             | Self::Truncated { .. }
             | Self::Unsupported { .. } => Self::Labels { kind, cause: Box::new(self) },
@@ -134,7 +142,7 @@ impl DicomError {
     /// Why a file with this error becomes no part of a case.
     pub fn skip_reason(&self) -> SkipReason {
         match self {
-            Self::Io { .. } => SkipReason::Unreadable,
+            Self::Io { .. } | Self::UnlistedFolder { .. } => SkipReason::Unreadable,
             Self::NotDicom { .. } => SkipReason::NotDicom,
             Self::Damaged { .. } | Self::Truncated { .. } => SkipReason::Damaged,
             Self::Memory { .. } => SkipReason::TooLarge,

@@ -20,6 +20,7 @@ mod names;
 mod pixels;
 mod scan;
 pub mod series;
+mod skipped_files;
 
 pub use error::DicomError;
 pub use file::file_tree::{FileTree, files_below, files_below_except, tree_below};
@@ -30,6 +31,7 @@ pub use labels::seg::{Segment, Segmentation};
 pub use names::{Identifier, Identifiers, MaskedName, NameMask};
 pub use pixels::pet::{PetError, PetScale};
 pub use pixels::pet_unit::PetUnit;
-pub use scan::{LabelFile, LabelKind, Scan, Series, SkippedFiles, is_dicom, scan, scan_within};
+pub use scan::{LabelFile, LabelKind, Scan, Series, is_dicom, scan, scan_within};
 pub use series::stack::Stack;
 pub use series::{ReadOptions, SeriesImage, read_series, read_series_within};
+pub use skipped_files::{SkipCause, SkippedFiles};

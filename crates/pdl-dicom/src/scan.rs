@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pdl_store::fault;
 use pdl_store::file_state::FileState;
@@ -20,6 +20,7 @@ use crate::series::frame_pixels::SeriesPixels;
 use crate::series::header::{Frame, Header, Role, role};
 use crate::series::slice_series::{SeriesHeaders, join};
 use crate::series::volume_grouping::{Stacked, split};
+use crate::skipped_files::{SkipCause, SkippedByReason, SkippedFiles};
 use pdl_findings::{Finding, SkipReason};
 
 /// One volume's worth of frames.
@@ -155,19 +156,6 @@ impl LabelFile {
     }
 }
 
-/// Files that were skipped, by reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SkippedFiles {
-    /// The reason, from a fixed list.
-    pub why: SkipReason,
-    /// Why, in words, with what is wrong.
-    pub reason: String,
-    /// Number of such files.
-    pub count: usize,
-    /// Which: never to be shown.
-    pub files: Vec<PathBuf>,
-}
-
 /// The series and label files of a tree.
 #[derive(Clone, Debug, Default)]
 pub struct Scan {
@@ -177,16 +165,13 @@ pub struct Scan {
     pub labels: Vec<LabelFile>,
     /// All other files, by reason.
     pub skipped: Vec<SkippedFiles>,
-    /// Number of secondary captures, such as photographs of screens, among these.
-    pub secondary_captures: usize,
     people: People,
 }
 
 enum ScannedFile {
     Image(Box<Header>),
     Label(Box<LabelFile>),
-    SecondaryCapture,
-    Skipped(SkipReason, String),
+    Skipped(SkipCause),
 }
 
 /// Whether a file begins like a DICOM file.
@@ -223,7 +208,7 @@ pub fn scan_within(
             Ok(found) => found,
             Err(DicomError::Memory { source, .. }) => return Ok(Err(source)),
             Err(error) if fault::machine_error(&error).is_some() => return Err(error),
-            Err(error) => ScannedFile::Skipped(error.skip_reason(), error.reason()),
+            Err(error) => ScannedFile::Skipped(SkipCause::Error(Arc::new(error))),
         };
         progress();
         Ok(Ok(found))
@@ -233,22 +218,18 @@ pub fn scan_within(
             return Err(DicomError::Io { path: path.clone(), source });
         }
         progress();
-        Ok(ScannedFile::Skipped(SkipReason::TooLarge, error.to_string()))
+        let error = DicomError::Memory { path: path.clone(), source: error };
+        Ok(ScannedFile::Skipped(SkipCause::Error(Arc::new(error))))
     };
     let found = in_turns(files, limit, work, refused)?;
     let mut headers: BTreeMap<[String; 5], Vec<Header>> = BTreeMap::new();
     let mut scan = Scan::default();
-    let mut aside: BTreeMap<(String, SkipReason), Vec<PathBuf>> = BTreeMap::new();
+    let mut skipped = SkippedByReason::default();
     for (found, path) in found.into_iter().zip(files) {
         match found {
             ScannedFile::Image(header) => headers.entry(header.belongs_to()).or_default().push(*header),
             ScannedFile::Label(label) => scan.labels.push(*label),
-            ScannedFile::SecondaryCapture => {
-                scan.secondary_captures += 1;
-                let why = SkipReason::SecondaryCapture;
-                aside.entry((why.words().to_owned(), why)).or_default().push(path.clone());
-            }
-            ScannedFile::Skipped(why, reason) => aside.entry((reason, why)).or_default().push(path.clone()),
+            ScannedFile::Skipped(cause) => skipped.add(path.clone(), cause),
         }
     }
     scan.people = people.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -258,23 +239,17 @@ pub fn scan_within(
     for series in join(headers.into_values().collect()) {
         let (volumes, left_out) = volumes(series, limit)?;
         scan.series.extend(volumes);
-        for (file, reason) in left_out {
-            aside.entry((reason.words().to_owned(), reason)).or_default().push(file);
-        }
+        left_out.into_iter().for_each(|(file, reason)| skipped.add(file, SkipCause::Kind(reason)));
     }
     scan.series.sort_by(|a, b| a.place().cmp(&b.place()));
-    let aside = aside.into_iter().map(|((reason, why), mut files)| {
-        files.sort();
-        SkippedFiles { why, reason, count: files.len(), files }
-    });
-    scan.skipped = aside.collect();
+    scan.skipped = skipped.finish();
     scan.mask_names();
     Ok(scan)
 }
 
 fn look(path: &Path, memory: &MemoryShare<'_>, people: &Mutex<People>) -> Result<ScannedFile, DicomError> {
     if fault::is_dir(path).map_err(|source| DicomError::Io { path: path.to_owned(), source })? {
-        return Ok(ScannedFile::Skipped(SkipReason::Unreadable, "folder that cannot be listed".to_owned()));
+        return Err(DicomError::UnlistedFolder { path: path.to_owned() });
     }
     let (object, state) = open_in_state(path, Extent::Header, memory)?;
     let role = role(&object);
@@ -305,8 +280,8 @@ fn look(path: &Path, memory: &MemoryShare<'_>, people: &Mutex<People>) -> Result
         Role::Image => ScannedFile::Image(Box::new(Header::of_image(path, &object, state)?)),
         Role::StructureSet => label(LabelKind::StructureSet),
         Role::Segmentation => label(LabelKind::Segmentation),
-        Role::SecondaryCapture => ScannedFile::SecondaryCapture,
-        Role::Skipped(why) => ScannedFile::Skipped(why, why.words().to_owned()),
+        Role::SecondaryCapture => ScannedFile::Skipped(SkipCause::Kind(SkipReason::SecondaryCapture)),
+        Role::Skipped(reason) => ScannedFile::Skipped(SkipCause::Kind(reason)),
     })
 }
 

@@ -178,7 +178,7 @@ fn a_deflated_data_set_is_inflated_up_to_the_limit_only() {
     let scan = within(|limit| scan_within(&paths, limit, &|| ()).unwrap());
     let [aside] = scan.skipped.as_slice() else { panic!("{:?}", scan.skipped) };
     let reason = "it needs at least 64.0 MiB of memory, and the limit is 32.0 MiB";
-    assert_eq!((aside.count, aside.reason.as_str()), (2, reason));
+    assert_eq!((aside.files.len(), aside.cause.words().as_str()), (2, reason));
     is_too_large(&within(|limit| StructureSet::read_within(&paths[0], &limit.alone())).unwrap_err());
 }
 

@@ -49,7 +49,7 @@ fn scanned_file(bytes: &[u8]) -> (Scan, usize) {
 #[track_caller]
 fn refused(syntax: &str, data: &[u8], reason: &str) {
     let (scan, most) = scanned(syntax, data);
-    let reasons: Vec<&str> = scan.skipped.iter().map(|aside| aside.reason.as_str()).collect();
+    let reasons: Vec<String> = scan.skipped.iter().map(|aside| aside.cause.words()).collect();
     assert_eq!(reasons, [reason]);
     assert!(most < 4 * data.len() + (128 << 10), "{most} bytes for {}", data.len());
 }
@@ -103,7 +103,7 @@ fn a_meta_group_that_breaks_off_is_refused() {
     file.extend(b"DICM");
     file.extend([0x02, 0x00, 0x02, 0x00, b'O', b'B', 0, 0, 0xff, 0xff, 0xff, 0x7f]);
     let (scan, most) = scanned_file(&file);
-    assert_eq!(scan.skipped[0].reason, "damaged DICOM (its file meta group is truncated)");
+    assert_eq!(scan.skipped[0].cause.words(), "damaged DICOM (its file meta group is truncated)");
     assert!(most < 128 << 10, "{most} bytes");
 }
 
@@ -121,7 +121,7 @@ fn more_items_than_a_file_of_its_size_holds_are_refused() {
     data.extend([0xfe, 0xff, 0x00, 0xe0, 8, 0, 0, 0, 0x08, 0x00, 0x18, 0x00, 0, 0, 0, 0].repeat(400_000));
     let (scan, most) = scanned(IMPLICIT, &data);
     assert_eq!(
-        scan.skipped[0].reason,
+        scan.skipped[0].cause.words(),
         "damaged DICOM (it declares more items than a file of its size can hold)"
     );
     assert!(most < 16 * data.len() + (80 << 20), "{most} bytes");
@@ -147,22 +147,22 @@ fn a_sequence_of_unknown_representation_is_passed_over() {
     data.extend([0xfe, 0xff, 0x0d, 0xe0, 0, 0, 0, 0, 0xfe, 0xff, 0xdd, 0xe0, 0, 0, 0, 0]);
     data.extend(explicit(0x0028, 0x0010, b"US", &[1, 0]));
     let (scan, _) = scanned(EXPLICIT, &data);
-    assert_eq!(scan.skipped[0].reason, "report");
+    assert_eq!(scan.skipped[0].cause.words(), "report");
     // Wherever inside the sequence the file breaks off.
     for cut in 23..data.len() - 18 {
         let (scan, _) = scanned(EXPLICIT, &data[..cut]);
         assert_eq!(scan.skipped.len(), 1, "{cut}");
-        assert_ne!(scan.skipped[0].reason, "report", "{cut}");
+        assert_ne!(scan.skipped[0].cause.words(), "report", "{cut}");
     }
 }
 
 #[test]
 fn a_bare_data_set_is_read_in_either_byte_order() {
     let little = [explicit(0x0008, 0x0016, b"UI", b""), explicit(0x0008, 0x0060, b"CS", b"SR")].concat();
-    assert_eq!(scanned_file(&little).0.skipped[0].reason, "report");
+    assert_eq!(scanned_file(&little).0.skipped[0].cause.words(), "report");
     let big = [
         &[0x00, 0x08, 0x00, 0x16, b'U', b'I', 0, 0][..],
         &[0x00, 0x08, 0x00, 0x60, b'C', b'S', 0, 2, b'S', b'R'],
     ];
-    assert_eq!(scanned_file(&big.concat()).0.skipped[0].reason, "report");
+    assert_eq!(scanned_file(&big.concat()).0.skipped[0].cause.words(), "report");
 }

@@ -272,7 +272,7 @@ fn attributes_that_are_not_as_many_numbers_as_they_should_be_are_not_called_miss
         let mut object = slice(0);
         put_texts(&mut object, &[(tag, value)]);
         write(object, &folder.path().join("0.dcm"));
-        scanned(folder.path()).skipped[0].reason.clone()
+        scanned(folder.path()).skipped[0].cause.words()
     };
     let comma = skipped(tags::IMAGE_POSITION_PATIENT, "1,5\\0\\0");
     assert!(comma.contains("ImagePositionPatient) is stated, but not as three numbers"), "{comma}");
@@ -338,8 +338,9 @@ fn what_is_no_dicom_is_named_for_what_it_is() {
     index.put(sequence(tags::DIRECTORY_RECORD_SEQUENCE, Vec::new()));
     write(index, &folder.path().join("DICOMDIR"));
     let aside = scanned(folder.path()).skipped;
-    let mut found: Vec<(&str, SkipReason)> =
-        aside.iter().map(|aside| (aside.reason.as_str(), aside.why)).collect();
+    let words: Vec<String> = aside.iter().map(|aside| aside.cause.words()).collect();
+    let reasons = aside.iter().map(|aside| aside.cause.reason());
+    let mut found: Vec<(&str, SkipReason)> = words.iter().map(String::as_str).zip(reasons).collect();
     found.sort_unstable();
     let expected = [
         ("index of a medium (DICOMDIR)", SkipReason::Dicomdir),
@@ -409,7 +410,7 @@ fn planes_that_cannot_be_are_skipped_with_what_is_wrong() {
         let mut object = slice(0);
         put_texts(&mut object, &[(tag, value)]);
         write(object, &folder.path().join("0.dcm"));
-        scanned(folder.path()).skipped[0].reason.clone()
+        scanned(folder.path()).skipped[0].cause.words()
     };
     let orientation = reason(tags::IMAGE_ORIENTATION_PATIENT, "0.9\\0\\0\\0\\1\\0");
     assert!(orientation.contains("no pair of unit vectors"), "{orientation}");

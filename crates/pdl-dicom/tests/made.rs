@@ -170,7 +170,9 @@ fn what_is_no_slice_is_skipped_and_copies_count_once() {
     std::os::unix::fs::symlink("nowhere", folder.path().join("link")).unwrap();
     std::os::unix::fs::symlink(".", folder.path().join("loop")).unwrap();
     let scan = scanned(folder.path());
-    let aside: Vec<(&str, usize)> = scan.skipped.iter().map(|a| (a.reason.as_str(), a.count)).collect();
+    let words: Vec<String> = scan.skipped.iter().map(|skipped| skipped.cause.words()).collect();
+    let counts = scan.skipped.iter().map(|skipped| skipped.files.len());
+    let aside: Vec<(&str, usize)> = words.iter().map(String::as_str).zip(counts).collect();
     let unread = "a file cannot be read (No such file or directory (os error 2))";
     let copy = "copy of a file that was read";
     let others = [(copy, 1), ("not a DICOM file", 1), ("scout", 1), ("secondary capture", 1)];

@@ -39,7 +39,7 @@ fn golden(name: &str) -> PathBuf {
 fn outcome(path: &Path, theirs: &File) -> String {
     let scan = scan(&[path.to_owned()], &|| ()).unwrap();
     if let Some(aside) = scan.skipped.first() {
-        return format!("set aside: {}", aside.reason);
+        return format!("set aside: {}", aside.cause.words());
     }
     if let Some(label) = scan.labels.first() {
         let read = match label.kind {

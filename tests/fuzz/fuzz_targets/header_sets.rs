@@ -28,7 +28,7 @@ fuzz_target!(|data: &[u8]| {
     seen.extend(first.skipped.iter().flat_map(|aside| &aside.files));
     seen.sort();
     assert_eq!(seen, files.iter().collect::<Vec<_>>(), "a file is lost or in two volumes");
-    assert!(first.skipped.iter().all(|aside| !aside.reason.is_empty()));
+    assert!(first.skipped.iter().all(|aside| !aside.cause.words().is_empty()));
     for series in &first.series {
         let _ = read_series(series, ReadOptions::default());
     }

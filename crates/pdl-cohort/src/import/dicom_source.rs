@@ -207,8 +207,8 @@ impl VolumeSource for DicomSource {
         let of_scan = self.scan.skipped.iter().flat_map(|aside| {
             let skipped = |file: &PathBuf| Skipped {
                 file: file.clone(),
-                reason: aside.why,
-                words: aside.reason.clone(),
+                reason: aside.cause.reason(),
+                words: aside.cause.words(),
             };
             aside.files.iter().map(skipped)
         });
@@ -224,8 +224,12 @@ impl VolumeSource for DicomSource {
     }
 
     fn findings(&self) -> Vec<Finding> {
-        let mut aside: Vec<String> =
-            self.scan.skipped.iter().map(|aside| format!("{} {}", aside.count, aside.reason)).collect();
+        let mut aside: Vec<String> = self
+            .scan
+            .skipped
+            .iter()
+            .map(|aside| format!("{} {}", aside.files.len(), aside.cause.words()))
+            .collect();
         let mut further: BTreeMap<SkipReason, usize> = BTreeMap::new();
         if !self.copies.is_empty() {
             further.insert(SkipReason::Copy, self.copies.len());
@@ -263,7 +267,9 @@ impl DicomSource {
 
     /// Finding about files that may show names in their pixels.
     fn captures(&self) -> Option<Finding> {
-        let count = self.scan.secondary_captures;
+        let captures =
+            |skipped: &&pdl_dicom::SkippedFiles| skipped.cause.reason() == SkipReason::SecondaryCapture;
+        let count: usize = self.scan.skipped.iter().filter(captures).map(|skipped| skipped.files.len()).sum();
         let message = format!(
             "{} in the tree (photographs of screens, scanned forms) may show names, and were not read",
             counted(count, "secondary capture")

@@ -134,7 +134,7 @@ fn a_slice_that_is_there_twice_is_dropped_and_named() {
     let (folder, scan) = scanned(&slices);
     assert_eq!(scan.skipped.len(), 1);
     assert_eq!(scan.skipped[0].files, [folder.path().join("008.dcm")], "the later of the two");
-    assert!(scan.skipped[0].reason.contains("voxel for voxel"));
+    assert!(scan.skipped[0].cause.words().contains("voxel for voxel"));
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_scout_and_a_slice_of_another_size_are_skipped() {
     let (folder, scan) = scanned(&slices);
     let aside: Vec<&PathBuf> = scan.skipped.iter().flat_map(|aside| &aside.files).collect();
     assert_eq!(aside, [&folder.path().join("006.dcm"), &folder.path().join("007.dcm")]);
-    let reasons: Vec<SkipReason> = scan.skipped.iter().map(|aside| aside.why).collect();
+    let reasons: Vec<SkipReason> = scan.skipped.iter().map(|aside| aside.cause.reason()).collect();
     assert_eq!(reasons, [SkipReason::Scout, SkipReason::OtherSize]);
 }
 

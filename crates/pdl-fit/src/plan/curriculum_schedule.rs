@@ -75,6 +75,7 @@ pub struct StepPlan {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Schedule {
     /// Order in which cases become active.
+    #[serde(rename = "joining")] // as in the records of all runs
     pub case_order: CaseOrder,
     /// Number of training cases.
     pub cases: usize,

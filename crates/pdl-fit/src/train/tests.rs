@@ -327,8 +327,15 @@ fn a_checkpoint_without_a_version_resumes_and_one_of_a_later_version_is_named() 
             state.as_object_mut().unwrap().remove(new).unwrap();
         }
         state["plan"].as_object_mut().unwrap().remove("sides_by_position").unwrap();
+        assert!(state["plan"]["schedule"].get("joining").is_some(), "the name of a field is no key");
         let settings = state["settings"].as_object_mut().unwrap();
-        for (old, new) in [("rate", "lr"), ("rate_curve", "lr_schedule"), ("restart_rate", "restart_lr")] {
+        let renamed = [
+            ("rate", "lr"),
+            ("rate_curve", "lr_schedule"),
+            ("restart_rate", "restart_lr"),
+            ("samples", "patch_count"),
+        ];
+        for (old, new) in renamed {
             let value = settings.remove(new).unwrap();
             settings.insert(old.to_owned(), value);
         }
