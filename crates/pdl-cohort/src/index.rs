@@ -264,6 +264,7 @@ fn index_openly(
         parameters: IndexParameters {
             annotated: Some(rule),
             ignore: ignore.map(|value| value.to_string()),
+            ignore_stated: parameters.ignore.clone(),
             // By its number, as its name is defined by the cohort's dataset.json alone.
             channel: channel.map(|number| number.to_string()),
             channel_numbers,

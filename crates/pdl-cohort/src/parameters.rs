@@ -139,6 +139,11 @@ pub struct IndexParameters {
     #[arg(long, value_name = "LABEL", allow_negative_numbers = true, help_heading = "Images and labels")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ignore: Option<String>,
+    /// The label to ignore as it was stated, by which label files of other cohorts are read: in a
+    /// curation folder `ignore` is its value after the rules for labels.
+    #[arg(skip)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ignore_stated: Option<String>,
     /// Regions to learn instead of labels, as NAME=LABEL+LABEL with values or names of labels, the
     /// largest first, as in tumour=1+2+3,core=2+3,enhancing=3. Each has its own output, and they
     /// may overlap. A voxel of a predicted label map gets the value of the last region that it is

@@ -220,7 +220,8 @@ fn scalings(series: &Series, options: ReadOptions) -> Result<(Vec<Scaling>, Opti
 fn turned_pet(series: &Series, scalings: &[Scaling]) -> Option<Finding> {
     let count = scalings.iter().filter(|[slope, _]| *slope < 0.0).count();
     let message = format!(
-        "the slope of {count} of its {} is below 0 (RescaleSlope, or that of a real world value mapping) and is applied:          the more activity a pixel states, the lower its value becomes",
+        "the slope of {count} of its {} is below 0 (RescaleSlope, or that of a real world value mapping) and is applied: \
+         the more activity a pixel states, the lower its value becomes",
         counted(scalings.len(), "slice")
     );
     (series.modality == "PT" && count > 0).then(|| Finding::new(Code::OddHeader, message))

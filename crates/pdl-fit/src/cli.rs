@@ -88,8 +88,8 @@ pub fn main() -> ExitCode {
     };
     exit_on_ctrl_c();
     let ended = Cli::from_arg_matches(&matches).map_err(anyhow::Error::from).and_then(|cli| {
-        let ended = catch_panic::of_codecs(|| run(cli.command, &matches));
-        ended.unwrap_or_else(|| Err(FitError::TorchPanic.into()))
+        let ended = catch_panic::or_cause(|| run(cli.command, &matches));
+        ended.unwrap_or_else(|cause| Err(FitError::TorchPanic(cause).into()))
     });
     pdl_console::finish(ended.unwrap_or_else(|error| failed(&error)))
 }

@@ -13,8 +13,8 @@ pub enum FitError {
     #[error("libtorch: {}", first_line(.0))]
     Torch(tch::TchError),
     /// libtorch's binding has panicked, as it does where an operation with a scalar fails.
-    #[error("libtorch: an operation failed, mostly for too little memory")]
-    TorchPanic,
+    #[error("libtorch: {0}")]
+    TorchPanic(String),
     /// A file could not be read or written.
     #[error(transparent)]
     Store(#[from] pdl_store::StoreError),

@@ -182,7 +182,7 @@ pub fn read_image_stack_within(
 /// [`ReadError`] as for [`read_image_stack`] and [`read_labels`], and for JPEG slices, as JPEG does
 /// not preserve values.
 pub fn read_label_stack(path: &Path, geometry: &StackGeometry) -> Result<Labels, ReadError> {
-    read_label_stack_within(path, geometry, &MemoryLimit::free().alone())
+    read_label_stack_within(path, geometry, LabelReading::default(), &MemoryLimit::free().alone())
 }
 
 /// Like [`read_label_stack`], with memory out of a share.
@@ -192,12 +192,13 @@ pub fn read_label_stack(path: &Path, geometry: &StackGeometry) -> Result<Labels,
 pub fn read_label_stack_within(
     path: &Path,
     geometry: &StackGeometry,
+    reading: LabelReading,
     memory: &MemoryShare<'_>,
 ) -> Result<Labels, ReadError> {
     let read = |memory: &MemoryShare<'_>, sink: &mut LabelReader| {
         read_stack(path, geometry, Meaning::Labels, memory, sink)
     };
-    let read = labels(path, LabelReading::default(), memory, read);
+    let read = labels(path, reading, memory, read);
     read.map_err(|unread| unread.error)
 }
 

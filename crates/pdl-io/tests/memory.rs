@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use pdl_io::{ReadError, StackGeometry};
 use pdl_store::memory::{MemoryError, MemoryLimit};
-use pdl_volume::{Affine, Grid, Volume};
+use pdl_volume::{Affine, Grid, LabelReading, Volume};
 
 /// Counts the bytes that are allocated, and the most that ever were.
 struct Counting;
@@ -206,7 +206,9 @@ fn slices_that_need_more_than_the_limit_are_refused_before_it_is_taken() {
     for path in large_slices(folder.path()) {
         refused(&path, || pdl_io::read_image_stack_within(&path, &geometry, &limit.alone()));
         if !path.ends_with("jpeg") {
-            refused(&path, || pdl_io::read_label_stack_within(&path, &geometry, &limit.alone()));
+            refused(&path, || {
+                pdl_io::read_label_stack_within(&path, &geometry, LabelReading::default(), &limit.alone())
+            });
         }
     }
     let tiff = folder.path().join("tiff/1.tif");

@@ -37,13 +37,26 @@ pub fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
 /// What `work` returns, or `None` if a codec panics in it, as zstd and zlib do without memory. Any
 /// other panic is a fault of pdl's own and goes on.
 pub fn of_codecs<T>(work: impl FnOnce() -> T) -> Option<T> {
+    or_cause(work).ok()
+}
+
+/// As [`of_codecs`], with the first line of the panic's message as the error.
+///
+/// # Errors
+/// The line, if a codec panics.
+pub fn or_cause<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     install_hook();
     FROM_CODEC.set(false);
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(value) => Some(value),
-        Err(_) if FROM_CODEC.get() => None,
-        Err(panic) => resume_unwind(panic),
+    let panic = match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(value) => return Ok(value),
+        Err(panic) => panic,
+    };
+    if !FROM_CODEC.get() {
+        resume_unwind(panic);
     }
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or_default();
+    Err(text.lines().next().unwrap_or_default().to_owned())
 }
 
 /// Like [`of_codecs`], of work with a file: without a codec's memory it has an error of the

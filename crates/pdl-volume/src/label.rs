@@ -157,7 +157,7 @@ impl LabelReader {
         if let Some(value) = self.wrong {
             return Err(LabelError::NotALabel { value, count: self.count, alike: self.alike });
         }
-        if self.ignored_count > 0 {
+        if self.ignored.is_some() {
             let marked = self.labels.iter().filter(|label| **label == IGNORED).count();
             let count = marked.saturating_sub(self.ignored_count);
             if count > 0 {
@@ -315,7 +315,7 @@ mod tests {
             reader.finish()
         };
         assert_eq!(read(&[-1.0, 0.0, 2.0, 1.0]), Ok(vec![IGNORED, 0, 2, 1]));
-        assert_eq!(read(&[65535.0, 1.0]), Ok(vec![65535, 1]), "nothing is marked");
+        assert_eq!(read(&[65535.0, 1.0]), Err(LabelError::MarkTaken { count: 1 }));
         assert_eq!(read(&[-1.0, 0.0, 65535.0]), Err(LabelError::MarkTaken { count: 1 }));
         assert_eq!(
             read(&[-1.0, -2.0, -2.0, -3.0]),

@@ -340,8 +340,9 @@ impl DicomSource {
             let own = |name: &&str| self.structures.label(name).is_some_and(|value| values.contains(&value));
             findings.extend(self.structures.joined(label.names.iter().map(String::as_str).filter(own)));
             findings.extend(self.structures.left_out(label.names.iter().map(String::as_str)));
+            let while_read = memory.part();
             for StructureMask { name, original, has_shape, mask } in
-                structures_of(label, images, &image, memory, &mut findings)?
+                structures_of(label, images, &image, (&while_read, memory), &mut findings)?
             {
                 let value = self.structures.label_of((&name, &original));
                 let Some(value) = value.filter(|value| values.contains(value)) else {

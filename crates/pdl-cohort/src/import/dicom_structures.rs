@@ -27,7 +27,7 @@ pub(crate) fn structures_of<'a>(
     label: &'a LabelFile,
     images: &VolumeImages,
     image: &'a SeriesImage,
-    memory: &'a MemoryShare<'a>,
+    (while_read, memory): (&MemoryShare<'_>, &'a MemoryShare<'a>),
     findings: &mut Vec<Finding>,
 ) -> Result<Vec<StructureMask<'a>>, DicomError> {
     let take = move |bytes| {
@@ -36,7 +36,7 @@ pub(crate) fn structures_of<'a>(
     };
     Ok(match label.kind {
         LabelKind::StructureSet => {
-            let set = StructureSet::read_of_volume(&label.path, images, memory)
+            let set = StructureSet::read_of_volume(&label.path, images, while_read)
                 .map_err(|error| error.of_labels("structure set"))?;
             findings.extend(set.findings);
             let drawn = |mut region: pdl_dicom::Region| -> StructureMask<'a> {
@@ -53,7 +53,7 @@ pub(crate) fn structures_of<'a>(
             set.regions.into_iter().map(drawn).collect()
         }
         LabelKind::Segmentation => {
-            let mut object = Segmentation::read_of_volume(&label.path, images, memory)
+            let mut object = Segmentation::read_of_volume(&label.path, images, while_read)
                 .map_err(|error| error.of_labels("segmentation"))?;
             findings.extend(object.undescribed().map_err(|error| error.of_labels("segmentation"))?);
             if object.is_foreign {

@@ -10,7 +10,7 @@ use pdl_store::fault;
 use pdl_store::file_state::FileState;
 use pdl_store::memory::{MemoryLimit, MemoryShare};
 use pdl_store::plural::counted;
-use pdl_volume::{LabelMap, Orientation};
+use pdl_volume::{LabelMap, LabelReading, Orientation};
 
 use crate::discover::dicom_folder;
 use crate::import::ImportFailure;
@@ -95,13 +95,12 @@ impl SeriesRead {
         memory: &MemoryShare<'_>,
     ) -> Result<(LabelMap, Vec<Part>), ImportFailure> {
         let geometry = StackGeometry { spacing_mm: [1.0; 3], axes: Orientation::RAS };
-        let read = pdl_io::read_label_stack_within(path, &geometry, memory).map_err(|error| {
-            match (fault::machine_error(&error), error.memory()) {
+        let read = pdl_io::read_label_stack_within(path, &geometry, LabelReading::default(), memory)
+            .map_err(|error| match (fault::machine_error(&error), error.memory()) {
                 (Some(error), _) => ImportFailure::Machine(error),
                 (None, Some(error)) => ImportFailure::Memory(error),
                 (None, None) => Finding::new(Code::UnreadableLabel, error.reason()).into(),
-            }
-        })?;
+            })?;
         let of_slice = self.series.files_of_slices();
         let (wanted, found) = (self.image.stack.shape(), read.map.grid.shape);
         let mut files = of_slice.clone();

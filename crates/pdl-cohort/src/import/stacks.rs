@@ -216,7 +216,7 @@ pub(crate) fn read_labels(
     memory: &MemoryShare<'_>,
 ) -> Result<Labels, Unread> {
     match geometry_of(path, said)? {
-        Some(geometry) => pdl_io::read_label_stack_within(path, &geometry, memory).map_err(unread),
+        Some(geometry) => pdl_io::read_label_stack_within(path, &geometry, reading, memory).map_err(unread),
         None if pdl_io::segments_of(path, memory)?.is_some() => {
             let read = pdl_io::read_segments(path, &|segment| Some(segment.value), memory)?;
             let (map, parts, blake3, findings) = (read.map, read.parts, read.blake3, read.findings);

@@ -8,7 +8,7 @@ use pdl_findings::{Code, Finding};
 use pdl_io::{Part, Unread};
 use pdl_store::fault;
 use pdl_store::memory::{MemoryShare, zeros};
-use pdl_volume::{Grid, LabelMap, LabelOverlap, LabelReading, labels_on, labels_placed_on};
+use pdl_volume::{Grid, IGNORED, LabelMap, LabelOverlap, LabelReading, labels_on, labels_placed_on};
 
 use crate::check;
 use crate::discover::stack_hint::StackHint;
@@ -40,6 +40,13 @@ pub(crate) struct MaskGrid {
     pub stacks: StackHint,
 }
 
+impl MaskGrid {
+    /// The mark of voxels to ignore, if there are any.
+    fn ignored(&self) -> Option<u16> {
+        self.reading.ignored.map(|_| IGNORED)
+    }
+}
+
 /// Reads the masks of `structures`, files by name, and merges those that `label` gives a label;
 /// where two overlap, the higher label wins. Voxels other than 0 are the structure. Masks are
 /// placed on the image's grid where their voxels lie on its voxels. Memory: two bytes a voxel of
@@ -68,7 +75,7 @@ pub(crate) fn merge(
         if !check::is_same_grid(&map.grid, &mask.grid) {
             return Err(other_grid(name, &map.grid, &mask.grid).into());
         }
-        paint(&mut map.voxels, &mask.voxels, value, &mut overlaps);
+        paint(&mut map.voxels, &mask.voxels, value, grid.ignored(), &mut overlaps);
     }
     let no_mask = || Finding::new(Code::NoLabel, "none of its structures is one of the cohort's labels");
     let map = merged.ok_or_else(no_mask)?;
@@ -92,7 +99,8 @@ fn read(
     let read = stacks::read_labels(path, grid.stacks, grid.reading, memory);
     let read = read.map_err(|unread| refusal(name, &unread))?;
     let mask = read.map;
-    let values: BTreeSet<u16> = mask.voxels.iter().copied().filter(|value| *value != 0).collect();
+    let of_mask = |value: &u16| *value != 0 && Some(*value) != grid.ignored();
+    let values: BTreeSet<u16> = mask.voxels.iter().copied().filter(of_mask).collect();
     if values.len() > 1 {
         let listed: Vec<String> = values.iter().take(MOST_VALUES).map(u16::to_string).collect();
         let more = if values.len() > MOST_VALUES { " and others" } else { "" };
@@ -137,9 +145,20 @@ fn other_grid(name: &str, grid: &Grid, mask: &Grid) -> Finding {
     Finding::new(Code::GridMismatch, message)
 }
 
-/// Gives the voxels of a mask their label; where there is another, the higher one stays.
-fn paint(labels: &mut [u16], mask: &[u16], value: u16, overlaps: &mut HashMap<LabelOverlap, usize>) {
-    for (label, _) in labels.iter_mut().zip(mask).filter(|(_, mask)| **mask != 0) {
+/// Gives the voxels of a mask their label; where there is another, the higher one stays. A voxel
+/// that is to be ignored in one mask is ignored.
+fn paint(
+    labels: &mut [u16],
+    mask: &[u16],
+    value: u16,
+    ignored: Option<u16>,
+    overlaps: &mut HashMap<LabelOverlap, usize>,
+) {
+    for (label, mask) in labels.iter_mut().zip(mask).filter(|(_, mask)| **mask != 0) {
+        if ignored.is_some_and(|ignored| [*label, *mask].contains(&ignored)) {
+            *label = IGNORED;
+            continue;
+        }
         if *label != 0 && *label != value {
             *overlaps.entry((value.min(*label), value.max(*label))).or_default() += 1;
         }
@@ -155,8 +174,16 @@ mod tests {
     fn the_higher_label_stays_where_masks_meet() {
         let mut labels = vec![0, 1, 3, 2, 0];
         let mut overlaps = HashMap::new();
-        paint(&mut labels, &[1, 1, 255, 0, 0], 2, &mut overlaps);
+        paint(&mut labels, &[1, 1, 255, 0, 0], 2, None, &mut overlaps);
         assert_eq!(labels, [2, 2, 3, 2, 0]);
         assert_eq!(overlaps, HashMap::from([((1, 2), 1), ((2, 3), 1)]));
+    }
+
+    #[test]
+    fn what_one_mask_ignores_is_ignored_and_no_overlap() {
+        let (mut labels, mut overlaps) = (vec![0, 1, 0], HashMap::new());
+        paint(&mut labels, &[IGNORED, IGNORED, 1], 2, Some(IGNORED), &mut overlaps);
+        paint(&mut labels, &[1, 0, 0], 3, Some(IGNORED), &mut overlaps);
+        assert_eq!((labels, overlaps), (vec![IGNORED, IGNORED, 2], HashMap::new()));
     }
 }

@@ -95,7 +95,7 @@ impl Segmentation {
     ) -> Result<Self, DicomError> {
         let pixels = Pixels::open(path, memory)?;
         let object = pixels.object();
-        if ConcatenationPart::of(object).is_some_and(|part| !part.is_whole()) {
+        if ConcatenationPart::of(object).is_some_and(|part| part.has_others()) {
             let problem = "it is one of several files of a segmentation (a concatenation), which are not joined: store the \
                            segmentation in one file";
             return Err(DicomError::unsupported(path, problem));

@@ -29,9 +29,10 @@ impl ConcatenationPart {
         (!uid.is_empty()).then_some(Self { uid, number: own, total })
     }
 
-    /// Whether it is the only part.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.number == 1 && self.total == Some(1)
+    /// Whether there are other parts. The number of all parts may be omitted: then the first can be
+    /// the only one.
+    pub(crate) fn has_others(&self) -> bool {
+        self.number > 1 || self.total.is_some_and(|total| total > 1)
     }
 }
 

@@ -86,8 +86,8 @@ fn frames(file: &Path, channels: &ChannelNames<'_>) -> Vec<PathBuf> {
     (0..channels.names.len()).map(frame).collect()
 }
 
-/// Groups files into images of these channels, by their paths. Numbered files of channels that the
-/// network does not take are passed over.
+/// Groups files into images of these channels, by their paths. Of a cohort whose channels were
+/// chosen by number, files of other numbers are passed over; else they are a fault of their image.
 pub fn grouped(paths: &[PathBuf], channels: &ChannelNames<'_>) -> Vec<ChannelFiles> {
     let mut images: BTreeMap<PathBuf, ChannelFiles> = BTreeMap::new();
     let further: BTreeSet<PathBuf> =
@@ -136,8 +136,8 @@ fn image_of_number(path: &Path, is_right: impl Fn(usize) -> bool) -> Option<Path
 fn is_of_other_number(path: &Path, channels: &ChannelNames<'_>) -> bool {
     let image = without_ending(path);
     let name = image.file_name().unwrap_or_default().to_string_lossy();
-    let last = channels.numbers.iter().max().map_or(0, |number| *number as usize);
-    numbered(&name).is_some_and(|(_, number)| number <= last && channels.place(number).is_none())
+    let is_chosen = !channels.numbers.is_empty();
+    is_chosen && numbered(&name).is_some_and(|(_, number)| channels.place(number).is_none())
 }
 
 /// The image and the place of the channel that a file's name tells.
@@ -254,6 +254,8 @@ mod tests {
         let found = of_numbers(&files, &["SUV", "CTres"], &[3, 1], false);
         let expected = [("p", ["p_0003.nii", "p_0001.nii"]), ("q", ["q.nii#3", "q.nii#1"])];
         assert_eq!(found, expected.map(|(image, files)| (image.to_owned(), Ok(names(&files)))));
+        let found = of_numbers(&files[..4], &["T1", "T2"], &[0, 1], false);
+        assert_eq!(found, [("p".to_owned(), Ok(names(&["p_0000.nii", "p_0001.nii"])))]);
     }
 
     #[test]

@@ -136,6 +136,7 @@ fn later(parameters: &IndexParameters) -> IndexParameters {
         stratify: Vec::new(),
         carry: Vec::new(),
         mapping: None,
+        ignore: parameters.ignore_stated.clone().or_else(|| parameters.ignore.clone()),
         annotated: parameters.annotated.clone().filter(|rule| !of_column(rule)),
         ..parameters.clone()
     }

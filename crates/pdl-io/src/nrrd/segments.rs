@@ -74,8 +74,8 @@ pub(crate) fn read(
     let mut sink = LayerSink::new(&layers, count, slots);
     header.read_voxels(files, source, &text.fields, (stored, 0), &mut sink)?;
     let LayerSink { labels, overlaps, unnamed, wrong, .. } = sink;
-    if let Some((value, count)) = wrong {
-        let source = LabelError::NotALabel { value, count, alike: false };
+    if let Some((value, count, alike)) = wrong {
+        let source = LabelError::NotALabel { value, count, alike };
         return Err(ReadError::Labels { path: files.path.to_owned(), source });
     }
     let content =
@@ -228,7 +228,7 @@ struct LayerSink {
     overlaps: BTreeMap<LabelOverlap, usize>,
     unnamed: BTreeMap<u16, usize>,
     /// The first voxel that is no label, and how many there are.
-    wrong: Option<(f32, usize)>,
+    wrong: Option<(f32, usize, bool)>,
 }
 
 impl LayerSink {
@@ -269,8 +269,9 @@ impl LayerSink {
         }
         let value = voxel as u16; // drops fractions, and clamps
         if f32::from(value) != voxel {
-            let (_, wrong) = self.wrong.get_or_insert((voxel, 0));
-            *wrong += 1;
+            let (first, count, alike) = self.wrong.get_or_insert((voxel, 0, true));
+            *count += 1;
+            *alike &= *first == voxel;
         } else if value > 0 {
             match self.slot(layer, value) {
                 Slot::Label(label) => self.put(index, label),
