@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pdl_store::fault;
 use pdl_store::file_state::FileState;
 use pdl_store::memory::{MemoryError, MemoryLimit, MemoryShare, in_turns};
+use rayon::prelude::*;
 
 use crate::DicomError;
 use crate::file::{Extent, open_in_state};
@@ -381,10 +382,11 @@ impl Scan {
             let of_case: BTreeSet<ObjectOwner> = of_case.chain([series.whose()]).collect();
             labels.iter().for_each(|label| whose[*label].extend(of_case.iter().cloned()));
         }
-        for (label, whose) in self.labels.iter_mut().zip(&whose) {
-            label.mask = NameMask::of(&self.people.of(whose));
+        let people = &self.people;
+        self.labels.par_iter_mut().zip(whose.par_iter()).for_each(|(label, whose)| {
+            label.mask = NameMask::of(&people.of(whose));
             label.names = label.originals.iter().map(|name| label.mask.without(name).text).collect();
-        }
+        });
     }
 
     /// For every series the label files that refer to it, latest last, and those that refer to none
