@@ -38,11 +38,12 @@ OWNED = [
 MAPPED = {"crates/pdl-prepare/src/proxies.rs"}
 
 # Names of files that a stranger to the code cannot read; what replaced them says what is inside.
+# `split` and `cases` were renamed in one crate, and name the folder and the table of another.
 WORDS = set(
     """
     archive beginning blocks broken carried chunks closest column divide earlier engine errand feed folder grain
     handed inline invariant joining kept kernel layout likeness mapping mirror mistakes moment moved named nearest
-    next norm outliers pace places predictor quiet rate regrid remote rest run runs said sampling scheme select
+    next norm outliers pace part places predictor quiet rate regrid remote rest run runs said sampling scheme select
     sides squares stop straighten target text tree unlike warp wrong_key
     """.split()
 )
