@@ -94,14 +94,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("pdl", "cluster", "cohort", "work"):
         parser.add_argument(name, type=lambda word: Path(word).resolve())
-    parser.add_argument("part", choices=("executor", "client"))
+    parser.add_argument("role", choices=("executor", "client"))
     parser.add_argument("command", choices=("prepare", "compare"))
     choose(parser)
     options = parser.parse_args()
     shutil.rmtree(options.work, ignore_errors=True)
     options.work.mkdir(parents=True)
     cohort = cohort_of(options.cohort, options.work)
-    program = Cluster(options.pdl, options.cluster, cohort, options.work, options.part, options.command)
+    program = Cluster(options.pdl, options.cluster, cohort, options.work, options.role, options.command)
     return try_points(program, options.work, options)
 
 

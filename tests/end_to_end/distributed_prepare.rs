@@ -36,6 +36,7 @@ fn same_files(parameters: &PrepareParameters) {
     indexed(&sample("mr"), &out);
     let expected = prepare(&alone, parameters, false, RUN).unwrap();
 
+    fs::write(out.join(".tmp-killed-plan.json"), b"half").unwrap(); // of a client that was killed
     let todo = plan_remote(&out, parameters, false, RUN).unwrap();
     assert_eq!((todo.usable, todo.missing.len()), (expected.cases, expected.cases));
     let done = submit_results(&out, &todo.plan, &todo.cases, &todo.missing[2..], RUN).unwrap();

@@ -69,6 +69,7 @@ pub fn prepare(
 ) -> Result<Prepared, PrepareError> {
     let cases = Cases::read(out)?;
     let rows: Vec<&CaseRow> = cases.usable().collect();
+    atomic::sweep(&SafePath::root(out))?;
     for folder in [IMAGES, LABELS, proxies::FOLDER] {
         atomic::sweep(&SafePath::new(out, folder)?)?;
     }
