@@ -414,3 +414,17 @@ fn unusable(row: &CaseRow, error: &pdl_io::ReadError) -> Result<ReadCase> {
         None => Ok(Err(error.reason())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_label_to_ignore_is_that_of_the_files_and_not_its_value_after_the_rules() {
+        let text = |value: &str| Some(value.to_owned());
+        let ruled = IndexParameters { ignore: text("3"), ignore_stated: text("-1"), ..Default::default() };
+        assert_eq!(later(&ruled).ignore, text("-1"));
+        let before = IndexParameters { ignore: text("5"), ..Default::default() };
+        assert_eq!(later(&before).ignore, text("5"), "a record without the stated one");
+    }
+}
